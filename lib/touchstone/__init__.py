@@ -1,0 +1,1 @@
+"""Touchstone: theorems of machine learning, tested by running them."""

@@ -1,0 +1,1 @@
+"""What decides whether a claim held: studies, rules, statistics, figures."""

@@ -1,0 +1,1 @@
+"""Entrywise functions and their polynomials."""

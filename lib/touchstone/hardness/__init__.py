@@ -1,0 +1,1 @@
+"""Instances of hard problems and the reductions from them."""

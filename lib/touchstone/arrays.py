@@ -89,6 +89,11 @@ def to_host(x: Array) -> np.ndarray:
     return np.asarray(x)
 
 
+def holds_data(x: Array) -> bool:
+    """Whether ``x`` has entries; only a shape-only array has none (what its namespace creates has none either)."""
+    return bool(getattr(x, "has_data", True))
+
+
 # -- random streams --------------------------------------------------------------------------------------
 
 
@@ -245,19 +250,17 @@ def map_rows(
     starts = range(0, max(n, 1), block)  # no rows: one empty block, so that shapes come out right
 
     def run(start: int) -> tuple[Array, ...]:
-        result = f(*(x[start : start + block, ...] for x in arrays))
+        result = f(*(x[start : min(start + block, n), ...] for x in arrays))
         return result if isinstance(result, tuple) else (result,)
 
-    first = run(0)
-    accumulate = _Rows(first, n) if reduce == "concatenate" else _Sum()
-    accumulate.add(0, first)
-    if workers == 1 or len(starts) <= 2 or not isinstance(arrays[0], np.ndarray):
-        for start in starts[1:]:
+    accumulate = _Rows(n) if reduce == "concatenate" else _Sum()
+    if workers == 1 or len(starts) == 1 or not isinstance(arrays[0], np.ndarray):
+        for start in starts:
             accumulate.add(start, run(start))
     else:
         with single_threaded_blas(), ThreadPoolExecutor(workers) as pool:
             window: list[tuple[int, Any]] = []
-            for start in starts[1:]:
+            for start in starts:
                 window.append((start, pool.submit(run, start)))
                 if len(window) > workers:  # bounded: never more results alive than workers + 1
                     at, future = window.pop(0)
@@ -273,16 +276,22 @@ class _Sum:
         self.result: tuple[Array, ...] = ()
 
     def add(self, start: int, part: tuple[Array, ...]) -> None:  # noqa: ARG002
-        self.result = part if not self.result else tuple(a + b for a, b in zip(self.result, part, strict=True))
+        self.result = (
+            part if not self.result else tuple(a + b for a, b in zip(self.result, part, strict=True))
+        )
 
 
 class _Rows:
-    def __init__(self, first: tuple[Array, ...], n: int) -> None:
-        xp = namespace(*first)
-        self.result = tuple(
-            xp.empty((n, *a.shape[1:]), dtype=a.dtype, device=array_api_compat.device(a)) for a in first
-        )
+    def __init__(self, n: int) -> None:
+        self.n = n
+        self.result: tuple[Array, ...] = ()
 
     def add(self, start: int, part: tuple[Array, ...]) -> None:
+        if not self.result:  # the first block tells the shapes
+            xp = namespace(*part)
+            self.result = tuple(
+                xp.empty((self.n, *a.shape[1:]), dtype=a.dtype, device=array_api_compat.device(a))
+                for a in part
+            )
         for out, a in zip(self.result, part, strict=True):
             out[start : start + a.shape[0], ...] = a

@@ -1,0 +1,302 @@
+"""Attention whose exponential is replaced by a polynomial: low rank, linear in the number of tokens.
+
+With ``P(x) = sum_t c_t x^t`` in place of ``e^x`` the matrix of weights is ``U1 @ U2.T`` with one column per
+monomial of degree at most ``g``, hence of rank ``C(d + g, g)``. Two ways to apply it:
+
+- ``polynomial_factors`` and ``low_rank_attention``: the method as it is written down, factors in memory;
+- ``polynomial_attention``: the same function without factors, in row blocks.
+
+The second splits the variables into two halves. A monomial is a product ``a b`` with ``a`` of degree
+``t`` in the first half and ``b`` of degree at most ``g - t`` in the second, so a row needs ``C(d/2 + g,
+g)`` values for each half instead of ``C(d + g, g)``, and the skinny products with ``d_v + 1`` columns
+become, for each ``t``, one product between all ``(a, column of [V, 1])`` and all ``b``.
+
+Source: bounded-entries-attention (Alman and Song 2023), "Features" and the polynomial method; the split
+is ours.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from scipy.special import comb
+
+from touchstone.arrays import (
+    as_array_like,
+    holds_data,
+    map_rows,
+    namespace,
+    single_threaded_blas,
+)
+from touchstone.functions.monomials import MonomialPlan, monomial_plan, monomials, monomials_by_degree
+
+Array = Any
+
+# Rows of a block are chosen so that the working set of one block stays within this many bytes.
+_BLOCK_BYTES = 4 * 2**20
+_BLOCK_ROWS = 2048  # longer blocks gain nothing: the products are already at full speed
+
+
+def polynomial_factors(
+    Q: Array, K: Array, coefficients: Any, *, scale: float, plan: MonomialPlan | None = None
+) -> tuple[Array, Array]:
+    """Factors ``U1`` (n, r), ``U2`` (m, r) of ``P(scale Q K^T) = U1 U2^T``, where ``P(x) = sum_t c_t x^t``.
+
+    ``Q`` (n, d), ``K`` (m, d); ``coefficients`` ``c_0 .. c_g`` on the host; ``r = C(d + g, g)``. The
+    weights ``c_|a| scale^|a| |a|!/a!``, signs included, are all in ``U1``. ``plan`` saves rebuilding the
+    index tables. Shape-only ``Q`` and ``K`` need a plan (one without table will do); ``coefficients`` may
+    then be ``None``.
+
+    Raises ``ValueError`` for shapes, coefficients or a plan that do not fit together. Cost:
+    ``(n + m)(r - 1) + n r`` multiplications.
+    """
+    plan = _checked(Q, K, coefficients, scale, plan)
+    if coefficients is None:
+        weights = _no_data((plan.rank,), Q)
+    else:
+        weights = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
+        weights = as_array_like(weights[plan.degrees] * plan.multinomials, Q)
+    return monomials(Q, plan) * weights, monomials(K, plan)
+
+
+def low_rank_attention(U1: Array, U2: Array, V: Array) -> Array:
+    """``diag(U1 U2^T 1)^{-1} U1 U2^T V`` (n, d_v) from ``U1`` (n, r), ``U2`` (m, r), ``V`` (m, d_v).
+
+    No (n, m) matrix is formed. Row sums that are zero divide by zero, as any polynomial of too low a
+    degree may make them. Raises ``ValueError`` for shapes that do not fit. Cost: ``(n + m) r (d_v + 1)``
+    multiply-adds.
+    """
+    for name, x in (("U1", U1), ("U2", U2), ("V", V)):
+        if x.ndim != 2:
+            raise ValueError(f"{name} of shape {tuple(x.shape)}: expected a matrix")
+    if U1.shape[1] != U2.shape[1]:
+        raise ValueError(f"U2 of shape {tuple(U2.shape)}: expected {U1.shape[1]} columns, as U1 has")
+    if V.shape[0] != U2.shape[0]:
+        raise ValueError(f"V of shape {tuple(V.shape)}: expected {U2.shape[0]} rows, as U2 has")
+    xp = namespace(U1, U2, V)
+    W = xp.concat([V, xp.ones_like(U2[:, :1])], axis=1)
+    sums = U1 @ (U2.T @ W)
+    return sums[:, :-1] / sums[:, -1:]
+
+
+def polynomial_attention(
+    Q: Array,
+    K: Array,
+    V: Array,
+    coefficients: Any,
+    *,
+    scale: float,
+    block: int | None = None,
+    workers: int = 1,
+    plan: MonomialPlan | None = None,
+) -> Array:
+    """``low_rank_attention(*polynomial_factors(Q, K, coefficients, scale=scale), V)`` in row blocks.
+
+    Same arguments, same value up to rounding, same errors; ``n`` queries, ``m`` keys, ``d_v`` columns of
+    ``V``. ``block`` is the number of rows handled at once, chosen to fit a core's cache when ``None``;
+    with ``workers`` > 1 NumPy blocks run on that many threads (BLAS held to one thread each), and the
+    result does not depend on their number.
+
+    Memory beyond input and output does not grow with ``n`` or ``m``: ``workers`` + 1 blocks of ``C(d/2 +
+    g, g) + C((d+1)/2 + g, g)`` features and ``C(d/2 + g - 1, g)(d_v + 1)`` products a row, and twice ``r
+    (d_v + 1)`` sums. Cost: ``(n + m) r (d_v + 1)`` multiply-adds in matrix products, and ``O((n + m)
+    C(d/2 + g, g) d_v)`` arithmetic.
+    """
+    if V.ndim != 2 or V.shape[0] != K.shape[0]:
+        raise ValueError(f"V of shape {tuple(V.shape)}: expected ({K.shape[0]}, d_v), a row for each key")
+    plan = _checked(Q, K, coefficients, scale, plan)
+    xp = namespace(Q, K, V)
+    columns = V.shape[1] + 1
+    if block is None:
+        first, second = plan.halves
+        floats = first.rank + second.rank + max(first.sizes) * columns
+        block = max(16, min(_BLOCK_ROWS, _BLOCK_BYTES // (floats * xp.finfo(Q.dtype).bits // 8)))
+    local = threading.local()  # buffers are reused from block to block, by one thread each
+
+    def workspace() -> _Fresh:
+        if not hasattr(local, "work"):
+            buffered = isinstance(Q, np.ndarray) and Q.dtype == K.dtype == V.dtype
+            local.work = _Buffers(plan, columns, block, Q.dtype) if buffered else _Fresh(plan, columns)
+        return local.work
+
+    weights = _split_weights(plan, coefficients, scale, Q)
+    # products this narrow are slower with several BLAS threads than with one
+    with single_threaded_blas() if isinstance(Q, np.ndarray) else nullcontext():
+        sums = map_rows(
+            lambda k, v: _key_sums(k, v, plan, workspace()), K, V, block=block, reduce="sum", workers=workers
+        )
+        sums = sums if isinstance(sums, tuple) else (sums,)
+        weighted = [_weighted(M, w, columns) for M, w in zip(sums, weights, strict=True)]
+        return map_rows(
+            lambda q: _query_rows(q, weighted, plan, workspace()), Q, block=block, workers=workers
+        )
+
+
+# -- checks and weights ----------------------------------------------------------------------------------
+
+
+def _checked(Q: Array, K: Array, coefficients: Any, scale: float, plan: MonomialPlan | None) -> MonomialPlan:
+    """The plan to use, once everything fits together."""
+    namespace(Q, K)
+    if Q.ndim != 2 or Q.shape[1] < 1:
+        raise ValueError(f"Q of shape {tuple(Q.shape)}: expected (n, d) with d >= 1")
+    if K.ndim != 2 or K.shape[1] != Q.shape[1]:
+        raise ValueError(f"K of shape {tuple(K.shape)}: expected (m, {Q.shape[1]}), as many columns as Q")
+    if K.shape[0] < 1:
+        raise ValueError(f"K of shape {tuple(K.shape)}: expected at least one key")
+    if not math.isfinite(scale):
+        raise ValueError(f"scale={scale!r}: expected a finite number")
+    if coefficients is None:
+        if plan is None or holds_data(Q):
+            raise ValueError(
+                "coefficients=None: expected c_0 .. c_g (only shape-only arrays with a plan go without)"
+            )
+    else:
+        c = np.asarray(coefficients)
+        if c.ndim != 1 or c.size < 1 or not np.all(np.isfinite(c)):
+            raise ValueError(f"coefficients={coefficients!r}: expected finite numbers c_0 .. c_g")
+        if plan is None:
+            plan = monomial_plan(Q.shape[1], c.size - 1)
+        elif plan.degree != c.size - 1:
+            raise ValueError(
+                f"plan of degree {plan.degree}: expected {c.size - 1}, one less than the coefficients"
+            )
+    if plan.d != Q.shape[1]:
+        raise ValueError(f"plan with d={plan.d}: expected {Q.shape[1]}, the columns of Q")
+    return plan
+
+
+def _no_data(shape: tuple[int, ...], like: Array) -> Array:
+    """Stands for weights beside a shape-only ``like``: what its namespace creates has no data."""
+    return namespace(like).zeros(shape, dtype=like.dtype)
+
+
+def _split_weights(plan: MonomialPlan, coefficients: Any, scale: float, like: Array) -> list[Array]:
+    """For each ``t``: the weight of every product ``a b`` (N1_t, N2_{<=g-t}), ``a`` of degree ``t``.
+
+    ``|ab|! / (ab)!`` is a binomial coefficient times the multinomials of ``a`` and of ``b``.
+    """
+    first, second = plan.halves
+    widths = [(first.sizes[t], second.starts[plan.degree - t + 1]) for t in range(plan.degree + 1)]
+    if coefficients is None:
+        return [_no_data(w, like) for w in widths if w[0]]
+    c = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
+    tables = []
+    for t, (rows, width) in enumerate(widths):
+        if rows:
+            s = second.degrees[:width]
+            right = c[t + s] * comb(t + s, t) * second.multinomials[:width]
+            tables.append(
+                as_array_like(np.multiply.outer(first.multinomials[first.degrees == t], right), like)
+            )
+    return tables
+
+
+# -- the split product -----------------------------------------------------------------------------------
+
+
+def _key_sums(K: Array, V: Array, plan: MonomialPlan, work: _Fresh) -> tuple[Array, ...]:
+    """For each ``t``: sums over the keys of (a, column of [V, 1]) times b, (N1_t * (d_v + 1), N2_{<=g-t})."""
+    first, second = work.features(K)
+    W = work.values(V, first[0])
+    return tuple(
+        work.row_products(first[t], W) @ second[: plan.halves[1].starts[plan.degree - t + 1], :].T
+        for t in range(len(first))
+    )
+
+
+def _weighted(M: Array, weights: Array, columns: int) -> Array:
+    """``M`` with the product of ``a`` and ``b`` multiplied by its weight, for every column of [V, 1]."""
+    xp = namespace(M)
+    return xp.reshape(xp.reshape(M, (weights.shape[0], columns, -1)) * weights[:, None, :], M.shape)
+
+
+def _query_rows(Q: Array, sums: Sequence[Array], plan: MonomialPlan, work: _Fresh) -> Array:
+    """The attention of a block of queries, from the weighted sums over the keys."""
+    first, second = work.features(Q)
+    total = None
+    for t, M in enumerate(sums):
+        part = work.contract(M, second[: plan.halves[1].starts[plan.degree - t + 1], :], first[t])
+        total = part if total is None else total + part
+    return (total[:-1, :] / total[-1:, :]).T
+
+
+class _Fresh:
+    """The steps of one block, tokens along the second axis so that every step runs over contiguous rows."""
+
+    def __init__(self, plan: MonomialPlan, columns: int) -> None:
+        self.first, self.second = plan.halves
+        self.columns = columns
+
+    def features(self, X: Array) -> tuple[list[Array], Array]:
+        """Monomials of the first half by degree, and of the second half in one table."""
+        xp, X = namespace(X), X.T
+        second = monomials_by_degree(X[self.first.d :, :], self.second, axis=0)
+        if self.first.d == 0:
+            return second[:1], xp.concat(second, axis=0)
+        return monomials_by_degree(X[: self.first.d, :], self.first, axis=0), xp.concat(second, axis=0)
+
+    def values(self, V: Array, ones: Array) -> Array:
+        """``[V, 1]`` transposed."""
+        return namespace(V, ones).concat([V.T, ones], axis=0)
+
+    def row_products(self, A: Array, W: Array) -> Array:
+        """All products of a row of ``A`` and a row of ``W``, (rows of A * rows of W, tokens)."""
+        return namespace(A).reshape(A[:, None, :] * W[None, :, :], (A.shape[0] * W.shape[0], W.shape[1]))
+
+    def contract(self, M: Array, B: Array, A: Array) -> Array:
+        """``sum_a A[a] * (M @ B)[a, column]``, (columns, tokens)."""
+        xp = namespace(M)
+        H = xp.reshape(M @ B, (A.shape[0], self.columns, A.shape[1]))
+        return xp.sum(H * A[:, None, :], axis=0)
+
+
+class _Buffers(_Fresh):
+    """The same steps on NumPy, written into buffers that are allocated once: fresh ones cost page faults."""
+
+    def __init__(self, plan: MonomialPlan, columns: int, block: int, dtype: Any) -> None:
+        super().__init__(plan, columns)
+        self._first = np.empty((self.first.rank, block), dtype=dtype)
+        self._second = np.empty((self.second.rank, block), dtype=dtype)
+        self._values = np.ones((columns, block), dtype=dtype)
+        self._products = np.empty((max(self.first.sizes) * columns, block), dtype=dtype)
+
+    def features(self, X: Array) -> tuple[list[Array], Array]:
+        X = np.ascontiguousarray(X.T)
+        first, second = self._first[:, : X.shape[1]], self._second[:, : X.shape[1]]
+        _write_monomials(X[: self.first.d], self.first, first)
+        _write_monomials(X[self.first.d :], self.second, second)
+        s = self.first.starts
+        return [first[s[t] : s[t + 1]] for t in range(self.first.degree + 1) if s[t] < s[t + 1]], second
+
+    def values(self, V: Array, ones: Array) -> Array:  # noqa: ARG002
+        W = self._values[:, : V.shape[0]]
+        W[:-1] = V.T
+        return W
+
+    def row_products(self, A: Array, W: Array) -> Array:
+        out = self._products[: A.shape[0] * W.shape[0], : W.shape[1]]
+        np.multiply(A[:, None, :], W[None, :, :], out=out.reshape(A.shape[0], W.shape[0], W.shape[1]))
+        return out
+
+    def contract(self, M: Array, B: Array, A: Array) -> Array:
+        out = np.matmul(M, B, out=self._products[: M.shape[0], : B.shape[1]])
+        H = out.reshape(A.shape[0], self.columns, A.shape[1])
+        np.multiply(H, A[:, None, :], out=H)
+        return np.add.reduce(H, axis=0)
+
+
+def _write_monomials(X: np.ndarray, plan: MonomialPlan, out: np.ndarray) -> None:
+    """``monomials`` of the columns of ``X`` as rows of ``out``: prefixes need no gather."""
+    out[0] = 1
+    for t in range(1, plan.degree + 1):
+        below, at = plan.starts[t - 1], plan.starts[t]
+        for v in range(plan.d):
+            size = plan.prefix(v, t - 1)
+            np.multiply(out[below : below + size], X[v], out=out[at : at + size])
+            at += size

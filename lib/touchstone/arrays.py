@@ -90,7 +90,7 @@ def to_host(x: Array) -> np.ndarray:
 
 
 def holds_data(x: Array) -> bool:
-    """Whether ``x`` has entries; only a shape-only array has none (what its namespace creates has none either)."""
+    """Whether ``x`` has entries. Only a shape-only array has none, nor has what its namespace creates."""
     return bool(getattr(x, "has_data", True))
 
 

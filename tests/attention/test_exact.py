@@ -356,7 +356,8 @@ def test_causal_order_costs_two_comparisons_a_pair_and_needs_no_mask():
     causal = costs_of(attention, *arrays, scale=1.0, block=16, mask="causal")
     assert causal.comparisons - plain.comparisons == 2 * n * n
     assert causal.multiply_adds == plain.multiply_adds
-    assert causal.bytes_peak <= plain.bytes_peak + 8 * n + 16 * n + 8 * n  # positions, booleans, keys
+    # a third array of logits for the block; the positions, the block's booleans and the keys' positions
+    assert causal.bytes_peak <= plain.bytes_peak + 8 * 16 * n + 8 * n + 16 * n + 8 * n
 
 
 def test_counted_attention_gives_the_numbers_of_numpy_with_default_blocks():

@@ -13,16 +13,23 @@ def code_cells(path):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
+def verdicts(names):
+    """check -> verdict, of what a notebook left behind."""
+    return {v.id: v.verdict for v in names["study"].summary().verdicts}
+
+
 @pytest.fixture
 def run_notebook(tmp_path, monkeypatch):
-    """run_notebook(path, **parameters) -> the namespace that the notebook leaves behind.
+    """run_notebook(path, until=None, **parameters) -> {check: verdict}.
+
+    With ``until`` it stops after the check of that name.
 
     Sliders are left out: the cells below the heading "Explore" decide nothing.
     """
     pytest.importorskip("IPython")
     monkeypatch.setenv("TOUCHSTONE_OUTPUT", str(tmp_path / "artefacts"))
 
-    def run(path, **parameters):
+    def run(path, until=None, **parameters):
         names = {"__name__": "__main__"}
         for cell in code_cells(path):
             if "explore" in cell.metadata.get("tags", []):
@@ -32,6 +39,8 @@ def run_notebook(tmp_path, monkeypatch):
                 unknown = set(parameters) - set(names)
                 assert not unknown, f"{path.name} has no parameter {unknown}"
                 names.update(parameters)
-        return names
+            if until and "study" in names and until in verdicts(names):
+                break
+        return verdicts(names)
 
     return run

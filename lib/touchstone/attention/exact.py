@@ -35,15 +35,16 @@ def attention(
     no key gets a row of zeros.
 
     Rows are processed ``block`` queries at a time (default: as many as ``LOGITS_PER_BLOCK`` logits allow) by
-    ``workers`` threads (see ``touchstone.arrays.map_rows``). Beyond input and output it holds
-    at most three arrays of ``block`` × m for each worker: with the default block a constant as long as
-    m <= ``LOGITS_PER_BLOCK``. Each row's largest logit is subtracted first, so large logits are safe
-    as long as they are finite.
+    ``workers`` threads (see ``touchstone.arrays.map_rows``). Beyond input and output each worker holds at
+    most three arrays of ``block`` × m and that part of the mask: with the default block a constant, as long
+    as m <= ``LOGITS_PER_BLOCK``. Each row's largest logit is subtracted first, so any finite logits are
+    safe.
 
     Cost: n m (d + c) multiply-adds and, per pair, one exponential, one subtraction, one addition and one
-    comparison, also for pairs that are masked; a mask adds a comparison a pair, causal order two. Raises ``ValueError`` for shapes that do not fit, no keys, a ``scale`` that is not a finite
-    number, an unknown mask name or a block or worker count below 1; ``TypeError`` for integer arrays,
-    a mask that is not boolean, or arrays of different libraries.
+    comparison, also for pairs that are masked; a mask adds a comparison a pair, causal order two. Raises
+    ``ValueError`` for shapes that do not fit, no keys, a ``scale`` that is not a finite number, an unknown
+    mask name, or a block or worker count below 1; ``TypeError`` for integer arrays, a mask that is not
+    boolean, or arrays of different libraries.
     """
     scale, mask = _checked(Q, K, mask, scale)
     n, m = Q.shape[0], K.shape[0]

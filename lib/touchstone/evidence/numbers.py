@@ -59,7 +59,7 @@ def encoded(value: Any) -> Any:
         return encoded(value.tolist())
     if isinstance(value, Mapping):
         return {str(key): encoded(item) for key, item in value.items()}
-    if isinstance(value, Sequence | range):
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [encoded(item) for item in value]
     raise TypeError(f"{type(value).__name__}: the ledger holds numbers, text, lists and mappings only")
 

@@ -153,7 +153,8 @@ def sentence_for(word: Word, claim: Judgement, controls: Mapping[str, Judgement]
     head = claim.sentence[0].upper() + claim.sentence[1:]
     if word == "inconclusive":
         return f"{head}; undecided, because {reason}."
-    which = "the control is" if len(controls) == 1 else f"all {len(controls)} controls are"
+    many = {1: "the control is", 2: "both controls are"}
+    which = many.get(len(controls), f"all {len(controls)} controls are")
     if word == "supported":
         return f"{head}; {which} rejected."
     return f"{head}: the rule rejects the claim, although it also rejects the control as it should."

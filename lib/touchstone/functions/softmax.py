@@ -23,8 +23,8 @@ def softmax(z: Array, axis: int = -1, *, where: Array | None = None) -> Array:
     has no weight: its entry becomes NaN.
 
     Cost: one exponential, one division, one subtraction, one addition and one comparison an entry, and a
-    second comparison under ``where``. Raises ``TypeError`` for integer or boolean ``z`` and for a ``where`` that is not boolean,
-    ``ValueError`` for an axis that ``z`` lacks or that is empty.
+    second comparison under ``where``. Raises ``TypeError`` for integer or boolean ``z`` and for a ``where``
+    that is not boolean, ``ValueError`` for an axis that ``z`` lacks or that is empty.
     """
     exponentials, total = unnormalised_softmax(z, axis, where=where)
     return exponentials / total

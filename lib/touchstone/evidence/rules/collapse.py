@@ -35,9 +35,9 @@ class CollapsesBetter(Rule):
     rival it counts as infinitely wide, as the claim it is rejected. There must be a rival to compare with, so
     a measurement without a finite one is an error.
 
-    For three or more curves over two decades with noise of 5 % in each value, under ``factor`` = 3 and
-    x-scales whose exponents of the size differ by 1/4 or more over a range of sizes of 4 decades, the true
-    scale is rejected in fewer than 1 % of the runs and a false one in more than 99 %.
+    With three sizes over four decades, curves that climb by two decades each and noise of 5 % in each value,
+    ``factor`` = 3 tells x-scales whose exponents of the size differ by 1/4: the true one is rejected in fewer
+    than 1 % of the runs and accepted in more than 99 %, a false one rejected in more than 99 %.
     """
 
     factor: float

@@ -185,7 +185,7 @@ def top_k(x: Array, k: int, axis: int = -1) -> tuple[Array, Array]:
     xp = namespace(x)
     axis = axis % x.ndim
     index = xp.argsort(x, axis=axis, descending=True, stable=True)
-    index = index[(slice(None),) * axis + (slice(0, k),)]
+    index = index[(slice(None),) * axis + (slice(0, k), ...)]
     return xp.take_along_axis(x, index, axis=axis), index
 
 
@@ -201,7 +201,7 @@ def median(x: Array, axis: int = -1) -> Array:
     axis = axis % x.ndim
     ordered = xp.sort(x, axis=axis)
     at = (slice(None),) * axis
-    low, high = ordered[(*at, (n - 1) // 2)], ordered[(*at, n // 2)]
+    low, high = ordered[(*at, (n - 1) // 2, ...)], ordered[(*at, n // 2, ...)]
     return (low + high) / 2
 
 
@@ -230,7 +230,7 @@ def map_rows(
     With ``workers`` > 1 NumPy blocks run on that many threads with BLAS held to one thread each; sums are
     added in block order, so the result does not depend on ``workers``.
 
-    Shape-only arrays run ``f`` once on a full block and once on the remainder and multiply the cost.
+    Shape-only arrays run ``f`` on two full blocks, on a third that stands for all others, and on the rest.
     Raises ``ValueError`` for a non-positive block, no arrays, or different numbers of rows.
     """
     if not arrays:

@@ -53,10 +53,8 @@ def test_every_public_function_of_the_standard_exists():
         ours = getattr(xp, part) if part else xp
         public = getattr(strict, "__all__", None)
         assert public
-        housekeeping = {"Device", "ArrayAPIStrictFlags"}
-        missing = [
-            n for n in public if not hasattr(ours, n) and "flags" not in n and n not in housekeeping
-        ]
+        housekeeping = {"Device", "ArrayAPIStrictFlags", "__version__"}
+        missing = [n for n in public if not hasattr(ours, n) and "flags" not in n and n not in housekeeping]
         assert missing == [], f"{part or 'main'} lacks {missing}"
 
 
@@ -190,7 +188,14 @@ def test_complex_costs_by_hand(case):
 
 @pytest.mark.parametrize(
     "expression",
-    [lambda: xp.tanh(Z), lambda: xp.max(Z), lambda: xp.sort(Z), lambda: Z < Z, lambda: Z**0.5, lambda: xp.var(Z)],
+    [
+        lambda: xp.tanh(Z),
+        lambda: xp.max(Z),
+        lambda: xp.sort(Z),
+        lambda: Z < Z,
+        lambda: Z**0.5,
+        lambda: xp.var(Z),
+    ],
 )
 def test_what_cannot_be_counted_raises(expression):
     with count() as costs, pytest.raises(CountingError):
@@ -261,8 +266,8 @@ def test_reflected_and_in_place_operators():
     np.testing.assert_array_equal(arrays.to_host(k), [5, 9])
     with pytest.raises(TypeError):
         k += 0.5
+    s = shape_only(2, dtype="int64")
     with pytest.raises(TypeError, match="does not fit dtype int64"):
-        s = shape_only(2, dtype="int64")
         s += 0.5
     with pytest.raises(ValueError, match="in place"):
         x += xp.ones((2, 3))
@@ -285,6 +290,20 @@ def test_setitem_writes_and_counts_moves():
         x[0, :] = shape_only(6)
     with pytest.raises(IndexError):
         x[4, 0] = 1.0
+
+
+def test_in_place_on_a_slice_is_not_a_move():
+    for x in (xp.ones((4, 6)), shape_only(4, 6)):
+        with count() as costs:
+            x[1:3, ...] += 2.0
+            x[0, 0] *= 3.0
+        assert tally(costs) == {"arithmetic": 13}
+        with count() as costs:
+            x[1:3, ...] = x[0:2, ...]
+        assert tally(costs) == {"moves": 12}
+    y = xp.ones((4, 6))
+    y[1:3, ...] += 2.0
+    assert arrays.to_host(y)[:, 0].tolist() == [1.0, 3.0, 3.0, 1.0]
 
 
 def test_values_are_free_and_need_no_dimensions():
@@ -338,7 +357,7 @@ def test_charge_and_scatter_add():
         arrays.charge(X, flops=1)
     with pytest.raises(ValueError, match="multiply_adds=-1"):
         arrays.charge(X, multiply_adds=-1)
-    with pytest.raises(ValueError, match="1.5"):
+    with pytest.raises(ValueError, match=r"1\.5"):
         arrays.charge(X, moves=1.5)
     index = counted(np.array([2, 0, 2, 2]))
     with count() as costs:

@@ -10,7 +10,9 @@ from touchstone.counting.array import CountingError, Product, count, counted
 from touchstone.counting.costs import Factorisation, Transform, repeated
 from touchstone.counting.shapes import shape_only
 
-BOTH = pytest.mark.parametrize("make", [lambda *s: counted(np.ones(s)), shape_only], ids=["data", "shape-only"])
+BOTH = pytest.mark.parametrize(
+    "make", [lambda *s: counted(np.ones(s)), shape_only], ids=["data", "shape-only"]
+)
 
 
 def test_blocks_nest_and_stay_as_they_ended():
@@ -29,10 +31,18 @@ def test_blocks_nest_and_stay_as_they_ended():
 
 def test_nothing_is_counted_outside_a_block_and_errors_close_it():
     x = counted(np.ones(10))
-    with pytest.raises(RuntimeError, match="stop"), count() as costs:
-        x + 1
-        raise RuntimeError("stop")
+
+    def stops():
+        with count() as costs:
+            seen.append(costs)
+            x + 1
+            raise RuntimeError("stop")
+
+    seen = []
+    with pytest.raises(RuntimeError, match="stop"):
+        stops()
     x + 1
+    (costs,) = seen
     assert costs.arithmetic == 10
 
 
@@ -46,10 +56,12 @@ def test_phases_nest_and_resume():
         x + 1
         with costs.phase("features") as features:
             x + 1
+            with costs.phase("gram"):
+                x.T @ x
     assert costs.phases["features"] is features
-    assert (features.arithmetic, features.multiply_adds) == (40, 100)
+    assert (features.arithmetic, features.multiply_adds) == (40, 200)
     assert features.phases["gram"].arithmetic == 0
-    assert features.phases["gram"].products == [Product(5, 4, 5, 1)]
+    assert features.phases["gram"].products == [Product(5, 4, 5, 2)]
     assert costs.arithmetic == 60
     assert list(costs.phases) == ["features"]
 

@@ -1,7 +1,7 @@
 """Each rule's false alarms (at most 1 %) and power (at least 99 %) on synthetic data, as its docstring says.
 
-Rates are judged by the one-sided 99 % Clopper–Pearson ends, never by the point estimate. The numbers of trials
-are chosen so that a rule at its design rate (0.5 % false alarms at the limit itself) passes with room.
+Rates are judged by the one-sided 99 % Clopper–Pearson ends, never by the point estimate. The numbers of
+trials are chosen so that a rule at its design rate (0.5 % false alarms at the limit itself) passes with room.
 """
 
 from __future__ import annotations

@@ -75,6 +75,7 @@ def test_encoding_refuses_other_kinds(bad):
         (0.51234, "0.5123"),
         (-0.5, "−0.5"),
         (1e-9, "10⁻⁹"),
+        (-1e-9, "−10⁻⁹"),
         (-1.5e-9, "−1.5×10⁻⁹"),
         (math.inf, "∞"),
         (math.nan, "not a number"),

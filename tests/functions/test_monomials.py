@@ -154,3 +154,8 @@ def test_bad_inputs_are_named():
         monomials(counted(np.zeros((3, 2))), monomial_plan(2, 2, table=False))
     with pytest.raises(ValueError, match="d >= 1"):
         monomials(np.zeros((3, 0)), monomial_plan(0, 2))
+
+
+def test_multinomials_beyond_float64():
+    with pytest.raises(OverflowError, match="d=2, degree=1040"):  # C(1040, 520) = 10^311
+        _ = monomial_plan(2, 1040).multinomials

@@ -16,7 +16,9 @@ from typing import Any
 import psutil
 import pytest
 
-from touchstone.reproduce.project import Project
+from touchstone.reproduce.plan import Planner, stamp_file, write_stamp
+from touchstone.reproduce.project import Project, Variant
+from touchstone.reproduce.register import read_register
 
 MARK = "TOUCHSTONE_TEST_MARK"
 PARAMETERS = 'profile = "full"\nseed = 0\ndevice = "auto"'
@@ -34,7 +36,9 @@ def check(name: str, verdict: str = "supported", **numbers: float) -> dict[str, 
         "says": "the claim",
         "source": "Theorem 1",
         "read_in": "theorem",
-        "rule": {"name": "RatioAtMost", "says": "at most 1", "why": "stated", "parameters": {}} if reachable else None,
+        "rule": {"name": "RatioAtMost", "says": "at most 1", "why": "stated", "parameters": {}}
+        if reachable
+        else None,
         "sizes": {},
         "numbers": numbers,
         "interval": None,
@@ -72,7 +76,9 @@ def finish(slug: str, *checks: dict[str, Any]) -> str:
 
 def notebook_json(*sources: str, parameters: str | None = PARAMETERS) -> dict[str, Any]:
     """A notebook with one cell of prose, the parameters cell, and the given code."""
-    cells: list[dict[str, Any]] = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A title"}]
+    cells: list[dict[str, Any]] = [
+        {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# A title"}
+    ]
     for number, source in enumerate(([parameters] if parameters else []) + list(sources)):
         tags = {"tags": ["parameters"]} if parameters and number == 0 else {}
         cell = {"cell_type": "code", "id": f"code-{number}", "metadata": tags, "source": source}
@@ -96,7 +102,9 @@ class Collection:
     def notebook(self, slug: str) -> Path:
         return self.root / "notebooks" / "attention" / f"{slug}.ipynb"
 
-    def add(self, slug: str, *sources: str, finished: bool = True, checks: tuple[dict[str, Any], ...] = ()) -> Path:
+    def add(
+        self, slug: str, *sources: str, finished: bool = True, checks: tuple[dict[str, Any], ...] = ()
+    ) -> Path:
         """Register a paper and write its notebook: the given cells, then one that leaves a ledger."""
         self.register(slug)
         cells = [*sources, finish(slug, *checks)] if finished else list(sources)
@@ -125,6 +133,16 @@ class Collection:
         path = folder / f"{parts[-1]}.py"
         path.write_text(source, encoding="utf-8")
         return path
+
+    def leave(self, slug: str, content: dict[str, Any] | bytes, variant: Variant | None = None) -> None:
+        """Leave a ledger as a run of ``variant`` would, stamp included, without running anything."""
+        variant = variant or Variant()
+        content = content if isinstance(content, bytes) else json.dumps(content).encode()
+        folder = variant.outputs(self.project) / slug
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ledger.json").write_bytes(content)
+        inputs = Planner(self.project, variant).plan(read_register(self.project)[slug]).inputs
+        write_stamp(stamp_file(self.project, variant, slug), inputs, {"ledger.json": content}, 1.0)
 
     def environment(self, **more: str) -> dict[str, str]:
         return {**os.environ, MARK: self.mark, "COLUMNS": "200", **more}
@@ -238,5 +256,3 @@ def make() -> Any:
         parameters = PARAMETERS
 
     return Builders
-
-

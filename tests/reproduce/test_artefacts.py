@@ -33,7 +33,9 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
 @settings(max_examples=30, deadline=None)
 @given(
     st.dictionaries(
-        st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=2).map(lambda p: "/".join(p) + ".x"),
+        st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=2).map(
+            lambda p: "/".join(p) + ".x"
+        ),
         st.binary(max_size=20),
     )
 )

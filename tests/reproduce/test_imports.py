@@ -60,7 +60,9 @@ def test_what_code_reaches(library, code, expected):
     assert reached(library, code) == expected
 
 
-@pytest.mark.parametrize("statement", ["from . import exact", "from .exact import f", "from ..attention import exact"])
+@pytest.mark.parametrize(
+    "statement", ["from . import exact", "from .exact import f", "from ..attention import exact"]
+)
 def test_relative_imports(collection, library, statement):
     collection.module("touchstone.attention.relative", statement)
     assert "touchstone.arrays" in reached(library, "import touchstone.attention.relative")

@@ -14,12 +14,19 @@ from touchstone.reproduce.ledgers import (
 
 
 def test_the_ledgers_of_these_tests_follow_the_schema(make):
-    checks = [make.check(v.replace("_", "-"), v) for v in ("supported", "refuted", "inconclusive", "out_of_reach")]
+    checks = [
+        make.check(v.replace("_", "-"), v) for v in ("supported", "refuted", "inconclusive", "out_of_reach")
+    ]
     validate(make.ledger("paper", *checks))
 
 
 def test_verdicts_and_their_counts(make):
-    checks = [make.check("c1"), make.check("c2", "out_of_reach"), make.check("c3"), make.check("c4", "refuted")]
+    checks = [
+        make.check("c1"),
+        make.check("c2", "out_of_reach"),
+        make.check("c3"),
+        make.check("c4", "refuted"),
+    ]
     ledger = read_ledger(json.dumps(make.ledger("paper", *checks)), "paper")
     assert verdicts(ledger) == {"c1": "supported", "c2": "out of reach", "c3": "supported", "c4": "refuted"}
     assert count_verdicts(ledger) == {"supported": 2, "refuted": 1, "out of reach": 1}

@@ -15,7 +15,10 @@ def test_code_cells_with_their_places(make):
 def test_a_source_may_be_a_list_of_lines(make):
     content = make.notebook("x = 1\ny = 2")
     content["cells"][2]["source"] = ["x = 1\n", "y = 2"]
-    assert parse_notebook(json.dumps(content)) .code == parse_notebook(json.dumps(make.notebook("x = 1\ny = 2"))).code
+    assert (
+        parse_notebook(json.dumps(content)).code
+        == parse_notebook(json.dumps(make.notebook("x = 1\ny = 2"))).code
+    )
 
 
 def test_stored_outputs_are_seen(make):

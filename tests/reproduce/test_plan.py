@@ -107,7 +107,10 @@ def test_where_a_cell_ends_matters(collection):
     run(collection)
     collection.write("paper", json.loads(collection.notebook("paper").read_text()))
     assert reason(collection) is None
-    edit(collection, lambda content: (content["cells"].pop(3), content["cells"][2].update(source="a = 1\nb = 2")))
+    edit(
+        collection,
+        lambda content: (content["cells"].pop(3), content["cells"][2].update(source="a = 1\nb = 2")),
+    )
     assert reason(collection) == "its code changed"
 
 
@@ -152,7 +155,9 @@ def test_an_artefact_that_is_missing_or_edited_matters(fresh):
     assert reason(fresh) is None
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 0, "inputs": {}, "artefacts": {}}'])
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "{}", '{"format": 1}', '{"format": 0, "inputs": {}, "artefacts": {}}']
+)
 def test_a_damaged_stamp_is_no_stamp(fresh, damage):
     stamp = stamp_file(fresh.project, Variant(), "paper")
     stamp.write_text(damage)

@@ -76,7 +76,9 @@ def test_select_keeps_order_and_drops_repetition(tmp_path):
 
 def test_unknown_slug_with_the_nearest_one(tmp_path):
     papers = register(tmp_path, ENTRY)
-    with pytest.raises(ReproductionError, match="'fast-atention' is not a paper.*Did you mean fast-attention"):
+    with pytest.raises(
+        ReproductionError, match="'fast-atention' is not a paper.*Did you mean fast-attention"
+    ):
         select(papers, ["fast-atention"])
     with pytest.raises(ReproductionError, match="touchstone list"):
         select(papers, ["zzz"])
@@ -134,7 +136,12 @@ def test_only_the_full_profile_with_seed_0_writes_figures(tmp_path, variant, lab
 
 @pytest.mark.parametrize(
     ("values", "words"),
-    [(("fll",), "profile='fll'"), (("full", -1), "seed=-1"), (("full", True), "seed"), (("full", 0, "tpu"), "tpu")],
+    [
+        (("fll",), "profile='fll'"),
+        (("full", -1), "seed=-1"),
+        (("full", True), "seed"),
+        (("full", 0, "tpu"), "tpu"),
+    ],
 )
 def test_wrong_parameters(values, words):
     with pytest.raises(ReproductionError, match=words):

@@ -1,10 +1,8 @@
-import json
 import subprocess
 
 import pytest
 
 from touchstone.reproduce.errors import ReproductionError
-from touchstone.reproduce.plan import Planner, stamp_file, write_stamp
 from touchstone.reproduce.project import Variant
 from touchstone.reproduce.register import read_register
 from touchstone.reproduce.verify import verify
@@ -16,19 +14,6 @@ def git(collection, *arguments):
     subprocess.run(command, check=True, capture_output=True)
 
 
-def leave(collection, slug, ledger, variant=None):
-    """Leave a ledger as a run of ``variant`` would, stamp included."""
-    variant = variant or Variant()
-    content = ledger if isinstance(ledger, bytes) else json.dumps(ledger).encode()
-    folder = variant.outputs(collection.project) / slug
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "ledger.json").write_bytes(content)
-    planner = Planner(collection.project, variant)
-    plan = planner.plan(read_register(collection.project)[slug])
-    stamp = stamp_file(collection.project, variant, slug)
-    write_stamp(stamp, plan.inputs, {"ledger.json": content}, 1.0)
-
-
 def compare(collection, **options):
     return verify(collection.project, read_register(collection.project).values(), **options)
 
@@ -37,7 +22,7 @@ def compare(collection, **options):
 def committed(collection, make):
     """One paper whose ledger of two checks is committed and fresh."""
     collection.add("paper")
-    leave(collection, "paper", make.ledger("paper", make.check("c1", x=1.5), make.check("c2", "refuted")))
+    collection.leave("paper", make.ledger("paper", make.check("c1", x=1.5), make.check("c2", "refuted")))
     (collection.root / ".gitignore").write_text("/build/\n")
     git(collection, "init", "-q")
     git(collection, "add", ".")
@@ -52,21 +37,21 @@ def test_nothing_changed(committed):
 
 def test_a_changed_verdict_with_its_numbers(committed, make):
     ledger = make.ledger("paper", make.check("c1", "refuted", x=2.5), make.check("c2", "refuted"))
-    leave(committed, "paper", ledger)
+    committed.leave("paper", ledger)
     [result] = compare(committed)
     assert result.lines() == ["paper: c1: supported → refuted (x 1.5 → 2.5)."]
     assert result.drift
 
 
 def test_a_missing_check_and_a_new_one(committed, make):
-    leave(committed, "paper", make.ledger("paper", make.check("c1", x=1.5), make.check("c3")))
+    committed.leave("paper", make.ledger("paper", make.check("c1", x=1.5), make.check("c3")))
     [result] = compare(committed)
     assert result.drift == ["c2: refuted → missing."]
     assert result.remarks == ["c3: new check, supported."]
 
 
 def test_numbers_alone_are_no_drift(committed, make):
-    leave(committed, "paper", make.ledger("paper", make.check("c1", x=1.25), make.check("c2", "refuted")))
+    committed.leave("paper", make.ledger("paper", make.check("c1", x=1.25), make.check("c2", "refuted")))
     [result] = compare(committed)
     assert result.drift == []
     assert result.remarks == ["same verdicts, other numbers: c1."]
@@ -75,11 +60,18 @@ def test_numbers_alone_are_no_drift(committed, make):
 def test_the_quick_run_is_compared_by_its_verdicts(committed, make):
     (committed.root / "requirements.lock").write_text("other\n")  # the full run is stale now
     quick = make.ledger("paper", make.check("c1", x=9), make.check("c2", "refuted"), profile="quick")
-    leave(committed, "paper", quick, Variant("quick"))
+    committed.leave("paper", quick, Variant("quick"))
     [result] = compare(committed)
     assert (result.drift, result.remarks, result.source) == ([], [], "quick")
     [result] = compare(committed, profile="full")
     assert "nothing fresh to compare (full: the pinned versions changed)" in result.drift[0]
+
+
+def test_a_run_on_a_named_processor_is_the_evidence_too(committed, make):
+    ledger = make.ledger("paper", make.check("c1", x=1.5), make.check("c2"))
+    committed.leave("paper", ledger, Variant(device="cpu"))
+    [result] = compare(committed, profile="full")
+    assert result.drift == ["c2: refuted → supported."]
 
 
 def test_nothing_fresh(committed):
@@ -93,7 +85,7 @@ def test_nothing_fresh(committed):
 
 def test_a_paper_not_committed_is_new(committed, make):
     committed.add("second")
-    leave(committed, "second", make.ledger("second"))
+    committed.leave("second", make.ledger("second"))
     results = {result.slug: result for result in compare(committed)}
     assert results["second"].drift == []
     assert results["second"].remarks == ["new: HEAD has no ledger of it (1 checks)."]
@@ -111,11 +103,11 @@ def test_papers_without_notebook_or_ledger_are_left_out(committed):
 
 
 def test_damaged_ledgers(committed, make):
-    leave(committed, "paper", b"{")
+    committed.leave("paper", b"{")
     [result] = compare(committed)
     assert result.drift[0].startswith("figures/paper/ledger.json: ledger.json is not valid JSON")
     git(committed, "commit", "-q", "-a", "-m", "damaged")
-    leave(committed, "paper", make.ledger("paper"))
+    committed.leave("paper", make.ledger("paper"))
     [result] = compare(committed)
     assert result.drift[0].startswith("the committed ledger (HEAD): ledger.json is not valid JSON")
     [result] = compare(committed, against="HEAD~1")

@@ -56,7 +56,7 @@ def polynomial_factors(
     ``(n + m)(r - 1) + n r`` multiplications.
     """
     plan = _checked(Q, K, coefficients, scale, plan)
-    if coefficients is None:
+    if _sizes_only(coefficients, plan, Q):
         weights = _no_data((plan.rank,), Q)
     else:
         weights = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
@@ -142,7 +142,9 @@ def polynomial_attention(
 
 def _checked(Q: Array, K: Array, coefficients: Any, scale: float, plan: MonomialPlan | None) -> MonomialPlan:
     """The plan to use, once everything fits together."""
-    namespace(Q, K)
+    for name, x in (("Q", Q), ("K", K)):
+        if not namespace(Q, K).isdtype(x.dtype, ("real floating", "complex floating")):
+            raise TypeError(f"{name} of dtype {x.dtype}: expected real or complex floating numbers")
     if Q.ndim != 2 or Q.shape[1] < 1:
         raise ValueError(f"Q of shape {tuple(Q.shape)}: expected (n, d) with d >= 1")
     if K.ndim != 2 or K.shape[1] != Q.shape[1]:
@@ -171,6 +173,11 @@ def _checked(Q: Array, K: Array, coefficients: Any, scale: float, plan: Monomial
     return plan
 
 
+def _sizes_only(coefficients: Any, plan: MonomialPlan, like: Array) -> bool:
+    """Whether the weights have a size but no values: for shape-only arrays nothing else is needed."""
+    return coefficients is None or not (plan.table or holds_data(like))
+
+
 def _no_data(shape: tuple[int, ...], like: Array) -> Array:
     """Stands for weights beside a shape-only ``like``: what its namespace creates has no data."""
     return namespace(like).zeros(shape, dtype=like.dtype)
@@ -183,7 +190,7 @@ def _split_weights(plan: MonomialPlan, coefficients: Any, scale: float, like: Ar
     """
     first, second = plan.halves
     widths = [(first.sizes[t], second.starts[plan.degree - t + 1]) for t in range(plan.degree + 1)]
-    if coefficients is None:
+    if _sizes_only(coefficients, plan, like):
         return [_no_data(w, like) for w in widths if w[0]]
     c = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
     tables = []

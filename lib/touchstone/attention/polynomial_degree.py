@@ -55,13 +55,15 @@ def output_errors(
     xp = namespace(Q, K, V)
     queries = xp.astype(Q, xp.float64) * (scale / radius)
 
+    room = 16 * xp.finfo(Q.dtype).eps  # a radius that is attained, by entries that were rounded
+
     def sums(keys: Array, values: Array) -> Array:
         """Sums over a block of keys of ``e^x [V, 1]`` and of every ``T_k(x / radius) [V, 1]``."""
         values = xp.astype(values, xp.float64)
         W = xp.concat([values, xp.ones_like(values[:, :1])], axis=1)
         y = queries @ xp.astype(keys, xp.float64).T
         largest = float(xp.max(xp.abs(y)))
-        if not largest <= 1 + 1e-9:  # room for the rounding of a radius that is attained
+        if not largest <= 1 + room:
             raise ValueError(
                 f"radius={radius!r}: expected at least {largest * radius:.6g}, a logit of these rows"
             )

@@ -1,9 +1,9 @@
 """Row blocks of counting arrays: what ``arrays.map_rows`` does with them.
 
-With data the blocks run one after the other. Without data a block that would run many times runs once,
-with every tally multiplied, so the number of blocks may have a thousand digits. Tallies and peak agree
-exactly between the two, as long as ``f`` costs the same on every full block after the first and keeps
-nothing alive from one block to the next.
+With data the blocks run one after the other. Without data two full blocks run (the first makes the result,
+the second may make the first sum), then one more with every tally multiplied for all the others, and the
+rest: the number of blocks may have a thousand digits. Tallies and peak agree exactly between the two, as
+long as ``f`` costs the same on every full block after the second and keeps nothing alive between blocks.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def map_rows(f: Callable[..., Any], arrays: Sequence[Stored], block: int, reduce
         for start in range(block, n, block):
             step(start)
     else:
-        _repeat(lambda: step(block), full - 1)
+        if full > 1:
+            step(block)
+        _repeat(lambda: step(block), full - 2)
         if full and n % block:
             step(full * block)
     return tuple(results) if len(results) > 1 else results[0]

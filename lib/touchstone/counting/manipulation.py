@@ -221,8 +221,11 @@ def index(x: Stored, key: Any) -> Stored:
     if not arrays:
         if x._data is not None:
             data = x._data[key if Ellipsis in key else (*key, Ellipsis)]
-            return view(x, data, data.shape, None)
-        return view(x, None, *layout.basic_index(x._shape, x._strides, key))
+            result = view(x, data, data.shape, None)
+        else:
+            result = view(x, None, *layout.basic_index(x._shape, x._strides, key))
+        result._source = (x, key)
+        return result
     mask = _mask(x, key, arrays)
     if mask is not None:
         needs_data(mask, "selection by a mask")
@@ -238,9 +241,13 @@ def index(x: Stored, key: Any) -> Stored:
 def assign(x: Stored, key: Any, value: Any) -> None:
     """``x[key] = value``: a move for each entry written.
 
-    A mask costs a move and a comparison for each entry of ``x``, whatever its values.
+    A mask costs a move and a comparison for each entry of ``x``, whatever its values. Python ends
+    ``x[key] += y`` with ``x[key] = x[key]``: a view assigned to its own place is neither written nor counted.
     """
     key, arrays = _parse(key)
+    source = value._source if isinstance(value, Stored) else None
+    if source is not None and source[0] is x and not arrays and source[1] == key:
+        return
     mask = _mask(x, key, arrays) if arrays else None
     if mask is not None:
         shape = x._shape

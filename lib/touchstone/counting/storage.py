@@ -22,7 +22,7 @@ CPU = "cpu"
 class Stored:
     """Shape, dtype, data (or none) and the buffer that views share; `CountingArray` adds the operators."""
 
-    __slots__ = ("__weakref__", "_buffer", "_data", "_dtype", "_shape", "_strides")
+    __slots__ = ("__weakref__", "_buffer", "_data", "_dtype", "_shape", "_source", "_strides")
 
     _made: type[Stored]  # the class of every result
 
@@ -31,6 +31,7 @@ class Stored:
     _shape: Shape
     _strides: Strides  # of a shape-only array; data has its own
     _buffer: costs.Buffer | None
+    _source: tuple[Stored, tuple] | None  # of a view by indexing: the array and the key
 
     def __init_subclass__(cls) -> None:
         Stored._made = cls
@@ -88,6 +89,7 @@ def _new(data: np.ndarray | None, shape: Shape, dtype: np.dtype, strides: Stride
     x._dtype = dtype
     x._strides = strides
     x._buffer = buffer
+    x._source = None
     return x
 
 

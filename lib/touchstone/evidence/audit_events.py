@@ -68,8 +68,11 @@ class Certificate:
 
 
 def clopper_pearson_lower(hits: int, runs: int, conf: float) -> float:
-    """The one-sided Clopper–Pearson lower bound of a probability (SciPy's ``binomtest`` gives the same, at a
-    hundred times the cost, which thousands of audits would pay)."""
+    """The one-sided Clopper–Pearson lower bound of a probability.
+
+    ``proportions.clopper_pearson`` gives the same to nine digits at two hundred times the cost, which a
+    calibration by thousands of audits would feel.
+    """
     return 0.0 if hits == 0 else float(betaincinv(hits, runs - hits + 1, 1 - conf))
 
 

@@ -26,52 +26,63 @@ MOST_PATTERNS = 4096
 def learn_scores(outputs: np.ndarray, neighbour: np.ndarray) -> dict[str, Score]:
     """Scores fitted on ``outputs`` (n, k) and ``neighbour`` (m, k), finite float64; each maps (N, k) to (N,).
 
-    A single coordinate is also its own score. Cost: O((n + m) k log n + min(k, 512)³).
+    Cost: O((n + m) k log n + min(k, 512)³).
     """
     scores: dict[str, Score] = {}
-    if outputs.shape[1] == 1:
-        scores["output"] = lambda y: y[:, 0]
-    else:
-        scores["linear"] = _linear(outputs, neighbour)
+    scaled = _scaling(outputs, neighbour)
+    if outputs.shape[1] > 1:
+        scores["linear"] = _linear(outputs, neighbour, scaled)
         scores["range of the data"] = _outside(outputs)
         scores["range of the neighbour"] = _outside(neighbour)
         patterns = _patterns(outputs, neighbour)
         if patterns is not None:
             scores["patterns"] = patterns
-    scores["quadratic"] = _quadratic(outputs, neighbour)
+    scores["quadratic"] = _quadratic(outputs, neighbour, scaled)
     scores["histogram"] = _histograms(outputs, neighbour)
     return scores
 
 
-def _linear(a: np.ndarray, b: np.ndarray) -> Score:
+def _linear(a: np.ndarray, b: np.ndarray, scaled: Score) -> Score:
     """Fisher's discriminant: the difference of means, whitened by the pooled covariance."""
+    a, b = scaled(a), scaled(b)
     centred = np.concatenate([a - a.mean(axis=0), b - b.mean(axis=0)])
     direction = _Normal(centred).solve(a.mean(axis=0) - b.mean(axis=0))
-    return lambda y: y @ direction
+    return lambda y: scaled(y) @ direction
 
 
-def _quadratic(a: np.ndarray, b: np.ndarray) -> Score:
+def _quadratic(a: np.ndarray, b: np.ndarray, scaled: Score) -> Score:
     """The log-likelihood ratio of two normal laws, up to a constant."""
-    first, second = _Normal(a), _Normal(b)
-    return lambda y: second.distance(y) - first.distance(y)
+    first, second = _Normal(scaled(a)), _Normal(scaled(b))
+    return lambda y: second.distance(scaled(y)) - first.distance(scaled(y))
+
+
+def _scaling(a: np.ndarray, b: np.ndarray) -> Score:
+    """Coordinates moved and scaled so that all fitting runs lie in [−1, 1]; far outliers are cut at 10^6."""
+    low, high = np.minimum(a.min(axis=0), b.min(axis=0)), np.maximum(a.max(axis=0), b.max(axis=0))
+    middle, reach = (low + high) / 2, (high - low) / 2
+    reach = np.where(reach > 0, reach, 1.0)
+
+    def scaled(y: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.clip((y - middle) / reach, -1e6, 1e6)
+
+    return scaled
 
 
 class _Normal:
-    """A normal law fitted to rows; its variances are kept away from zero, so that a constant is no crash."""
+    """A normal law fitted to rows of size about 1; standard deviations are kept above 10⁻⁶, so that outputs
+    without noise are told apart and no crash."""
 
     def __init__(self, rows: np.ndarray) -> None:
         n, k = rows.shape
         self.mean = rows.mean(axis=0)
-        variance = rows.var(axis=0)
-        size = float(np.max(np.abs(rows), initial=0.0))
-        floor = max(1e-12 * float(variance.mean()), (1e-12 * size) ** 2, np.finfo(np.float64).tiny)
-        self.variance = variance + floor
+        self.variance = rows.var(axis=0) + 1e-12
         self.factor = None
         if 1 < k <= MOST_CORRELATED and n >= RUNS_PER_COORDINATE * k:
-            scale = np.sqrt(self.variance)
-            whitened = (rows - self.mean) / scale
+            self.scale = np.sqrt(self.variance)
+            whitened = (rows - self.mean) / self.scale
             correlation = whitened.T @ whitened / n + (k / n + 1e-9) * np.eye(k)  # shrunk: never singular
-            self.factor, self.scale = cho_factor(correlation, lower=True), scale
+            self.factor = cho_factor(correlation, lower=True)
 
     def solve(self, x: np.ndarray) -> np.ndarray:
         """Covariance⁻¹ x, for x (k,) or (k, N)."""
@@ -90,7 +101,12 @@ def _outside(rows: np.ndarray) -> Score:
     """How far a row lies outside the range of ``rows`` in its worst coordinate (negative: inside)."""
     low, high = rows.min(axis=0), rows.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
-    return lambda y: np.max(np.maximum(y - high, low - y) / width, axis=1)
+
+    def score(y: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return np.max(np.maximum(y - high, low - y) / width, axis=1)
+
+    return score
 
 
 def _patterns(a: np.ndarray, b: np.ndarray) -> Score | None:

@@ -8,6 +8,7 @@ ends every law: errors at or below ``floor`` are left out. Its default is 64 uni
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -105,9 +106,9 @@ def contraction_factor(
 ) -> Contraction:
     """The factors e_{k+1} / e_k by which errors shrink, over one run or several.
 
-    Only factors that start at or below ``below`` and above the floor count; the first error of a run that
-    falls to the floor ends it, with the floor in its place, so that the factor of the last step is bounded
-    from above. Raises ``MeasurementError`` when there is no factor, errors as for ``order_of_convergence``.
+    Only factors that start at or below ``below`` and above the floor count; the first error at or below the
+    floor ends a run (taken as 1/64 of the floor where it is smaller, such as zero). Raises
+    ``MeasurementError`` when there is no factor; other errors as for ``order_of_convergence``.
     """
     if not below > 0:
         raise ValueError(f"below={below!r}: expected a positive number")
@@ -132,16 +133,17 @@ def iterations_to(errors: Sequence[float], eps: float | Iterable[float]) -> Any:
     run = _numbers("errors", errors)
     if np.any(np.isnan(run)) or np.any(run < 0):
         raise MeasurementError("errors: expected numbers >= 0")
-    wanted = np.atleast_1d(np.asarray(eps if np.ndim(eps) or np.isscalar(eps) else list(eps), dtype=np.float64))
+    single = not isinstance(eps, Iterable)
+    wanted = np.asarray([eps] if single else list(eps), dtype=np.float64)
     if wanted.ndim != 1 or wanted.size == 0 or not np.all(wanted > 0):
         raise ValueError(f"eps={eps!r}: expected positive numbers")
     best = np.minimum.accumulate(run)  # the first time is the first of the running minimum
     if best[-1] > wanted.min():
         raise MeasurementError(
-            f"errors: expected one <= {wanted.min():.3g}, the smallest of {len(run) - 1} steps is {best[-1]:.3g}"
+            f"errors: expected one <= {wanted.min():.3g}, got {best[-1]:.3g} at best in {len(run) - 1} steps"
         )
     steps = np.searchsorted(-best, -wanted, side="left")
-    return int(steps[0]) if np.isscalar(eps) else steps
+    return int(steps[0]) if single else steps
 
 
 def rate_points(
@@ -174,8 +176,6 @@ class Iterations:
     """
 
     def __init__(self, distance: Callable[[Any], Any], start: Any = None) -> None:
-        from collections import Counter
-
         self.distance = distance
         self.errors: list[float] = [] if start is None else [float(distance(start))]
         self.tally: Counter[str] = Counter()
@@ -201,10 +201,8 @@ def _as_runs(errors: Any) -> list[np.ndarray]:
     return [_numbers("errors", run) for run in runs]
 
 
-def _runs(
-    errors: Any, floor: float | None, scale: float, *, keep_floor: bool = False
-) -> list[np.ndarray]:
-    """The runs up to their first error at or below the floor (itself in that error's place if asked)."""
+def _runs(errors: Any, floor: float | None, scale: float, *, keep_floor: bool = False) -> list[np.ndarray]:
+    """The runs up to their first error at or below the floor, with that one if asked."""
     if not (scale > 0 and math.isfinite(scale)):
         raise ValueError(f"scale={scale!r}: expected a positive number")
     if floor is None:
@@ -217,8 +215,6 @@ def _runs(
             raise MeasurementError("errors: expected finite numbers >= 0")
         reached = np.flatnonzero(run <= floor)
         if reached.size:
-            run = run[: reached[0] + 1].copy() if keep_floor else run[: reached[0]]
-            if keep_floor:
-                run[-1] = floor
+            run = np.maximum(run[: reached[0] + keep_floor], floor / FLOOR_ULPS)
         out.append(run)
     return out

@@ -100,7 +100,8 @@ def difference_along(
             slope = (high - low) / (2 * taken)
             # each value is good to a few units in its last place, each point to half a unit
             in_values = 2 * eps * (np.abs(high) + np.abs(low))
-            in_points = eps * reach / largest * np.abs(slope)
+            one_sided = (np.abs(high - here) + np.abs(low - here)) / (2 * taken)
+            in_points = eps * reach / largest * one_sided
             differences.append(slope)
             rounding.append((in_values + in_points) / taken)
             bends.append(np.abs(high - here + (low - here)) / taken)

@@ -10,6 +10,8 @@ import numpy as np
 
 # Beyond four columns the extrapolation amplifies rounding faster than it removes truncation.
 COLUMNS = 4
+# The error is taken to be no smaller than this part of the last change, however fast changes shrink.
+BELIEVED = 1 / 15
 # A finer difference contradicts a candidate when it is off by a tenth of the larger of the two and by far
 # more than its own truncation and rounding explain.
 GROSS = 0.1
@@ -19,8 +21,8 @@ UNEXPLAINED = 1e3
 class Estimate(NamedTuple):
     """A value known up to an error: ``|value - truth|`` is estimated by ``error``, entry by entry.
 
-    The error is an estimate, not a bound: the size of the last correction plus the rounding error of the
-    differences. Both are arrays of one shape, or numbers.
+    The error is an estimate, not a bound: what the changes along the extrapolation leave, plus the rounding
+    error of the differences. Both are arrays of one shape, or numbers.
     """
 
     value: Any
@@ -32,8 +34,8 @@ def richardson(differences: np.ndarray, steps: Sequence[float], rounding: np.nda
 
     The differences are central ones, so that their error runs in even powers of the step. ``rounding``
     (levels, ...) estimates what rounding adds to each. Every entry of the triangular table is a candidate,
-    judged by the size of the correction that made it plus the rounding that it inherits; each output takes
-    its best one. A candidate that the differences at finer steps contradict is not believed: all steps of a
+    judged by the last change in the column that it extrapolates, by whether such changes shrink, and by the
+    rounding that it inherits; each output takes its best one. A candidate that the differences at finer steps contradict is not believed: all steps of a
     table may be so long that they miss the feature of the function that the derivative belongs to.
     Levels that are not finite (a step outside the domain) are passed over; an output without two finite
     neighbouring levels comes out as NaN with an infinite error.
@@ -52,22 +54,33 @@ def richardson(differences: np.ndarray, steps: Sequence[float], rounding: np.nda
     column, noise = list(differences), list(rounding)
     with np.errstate(invalid="ignore", over="ignore"):
         for j in range(1, min(COLUMNS, levels - 1) + 1):
-            next_column, next_noise = [], []
+            next_column, next_noise, before = [], [], None
             for i in range(len(column) - 1):
                 k = i + j  # the finest step that this entry uses
                 ratio = (steps[k - j] / steps[k]) ** 2
-                correction = (column[i + 1] - column[i]) / (ratio - 1)
-                value = column[i + 1] + correction
+                change = column[i + 1] - column[i]
+                value = column[i + 1] + change / (ratio - 1)
                 inherited = (ratio * noise[i + 1] + noise[i]) / (ratio - 1)
-                error = (
-                    np.abs(correction) + inherited + _contradiction(value, k, differences, steps, rounding)
-                )
+                error = _left_by(np.abs(change), before) + inherited
+                error = error + _contradiction(value, k, differences, steps, rounding)
+                before = np.abs(change)
                 better = error < best_error  # false for NaN
                 best, best_error = np.where(better, value, best), np.where(better, error, best_error)
                 next_column.append(value)
                 next_noise.append(inherited)
             column, noise = next_column, next_noise
     return Estimate(best, best_error)
+
+
+def _left_by(change: np.ndarray, before: np.ndarray | None) -> np.ndarray:
+    """The error that a last ``change`` leaves, by how much smaller it was than the one before.
+
+    A column that has not begun to converge does not shrink, whatever factor its extrapolation divides by.
+    """
+    if before is None:
+        return change
+    rate = np.divide(change, before, out=np.ones_like(change), where=before > 0)
+    return change * np.clip(rate, BELIEVED, 1.0)
 
 
 def _contradiction(

@@ -6,8 +6,8 @@ of the style stays behind in the process and no window system is needed.
 
 from __future__ import annotations
 
+import math
 import re
-import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +16,12 @@ import matplotlib
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.textpath import TextPath
+from matplotlib.ticker import FuncFormatter
 
 from touchstone.evidence.errors import FigureError
 
@@ -26,6 +30,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 PREDICTION = "#000000"
 CONTROL = "#767676"
+AXIS_INCHES = 0.8  # what tick labels and the name of the y axis take from a panel
 WIDTHS = {"full": 7.2, "half": 4.6}  # inches; half is set larger than half, to stay readable when shrunk
 
 STYLE = {
@@ -143,14 +148,14 @@ def data(ax: Axes, x: Any, y: Any, label: str | None = None, *, interval: Any = 
 def finding(target: Axes | Figure, title: str) -> None:
     """Set the title of an axes or of a whole figure: what was found, not what is drawn."""
     figure = target if isinstance(target, Figure) else target.get_figure()
-    share = 1.0
-    if isinstance(target, Axes) and target.get_subplotspec() is not None:
-        share = 1 / target.get_subplotspec().get_gridspec().ncols
-    title = _wrapped(title, max(16, int(11.5 * figure.get_figwidth() * share)))
+    inches = figure.get_figwidth()
     if isinstance(target, Figure):
-        target.suptitle(title, x=0.01, ha="left")
-    else:
-        target.set_title(title, loc="left")
+        target.suptitle(_wrapped(title, inches - 0.2), x=0.01, ha="left")
+        return
+    spec = target.get_subplotspec()
+    if spec is not None:
+        inches /= spec.get_gridspec().ncols
+    target.set_title(_wrapped(title, inches - AXIS_INCHES), loc="left")
 
 
 def label_lines(ax: Axes, *, size: float = 9.0) -> None:
@@ -191,6 +196,31 @@ def label_lines(ax: Axes, *, size: float = 9.0) -> None:
             fontsize=size,
             annotation_clip=False,
         )
+
+
+def plain_ticks(figure: Figure) -> None:
+    """On logarithmic axes of less than two decades write 0.2, 0.5, 1, 2, 5 … and nothing between.
+
+    Axes whose formatter was chosen by hand are left alone.
+    """
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            if axis.get_scale() == "log" and low > 0 and high < 100 * low:
+                _plain(axis, few=high >= 50 * low)
+
+
+def _plain(axis: Axis, few: bool) -> None:
+    kept = (1,) if few else (1, 2, 5)
+
+    def written(x: float, _: int | None = None) -> str:
+        power = math.floor(math.log10(x) + 1e-9)
+        return f"{x:g}" if round(x / 10**power) in kept else ""
+
+    if axis.isDefault_majfmt:
+        axis.set_major_formatter(FuncFormatter(written))
+    if axis.isDefault_minfmt:
+        axis.set_minor_formatter(FuncFormatter(written))
 
 
 def title_of(figure: Figure) -> str:
@@ -253,7 +283,20 @@ def _apart(heights: list[float], step: float) -> list[float]:
     ]
 
 
-def _wrapped(text: str, width: int) -> str:
-    """``text`` in lines of about ``width`` characters, never broken inside a formula."""
+def _wrapped(text: str, inches: float) -> str:
+    """``text`` in lines of at most ``inches``, as titles are set, never broken inside a formula."""
     whole = re.sub(r"\$[^$]*\$", lambda formula: formula.group(0).replace(" ", "\0"), " ".join(text.split()))
-    return textwrap.fill(whole, width, break_long_words=False, break_on_hyphens=False).replace("\0", " ")
+    lines: list[str] = []
+    for word in whole.split(" "):
+        longer = f"{lines[-1]} {word}" if lines else word
+        if lines and _inches(longer.replace("\0", " ")) <= inches:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return "\n".join(lines).replace("\0", " ")
+
+
+def _inches(text: str) -> float:
+    """The width of ``text`` in the face and size of a title."""
+    face = FontProperties(family="DejaVu Sans", weight="bold")
+    return TextPath((0, 0), text, size=STYLE["axes.titlesize"], prop=face).get_extents().width / 72

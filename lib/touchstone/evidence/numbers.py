@@ -100,7 +100,7 @@ def shown(value: Any, digits: int = 4) -> str:
 
 def _shown_integer(x: int) -> str:
     if abs(x) <= 10**9:
-        return str(x)
+        return str(x).replace("-", "−")
     log2 = _log2(abs(x))
     body = "2" + str(int(log2)).translate(_SUPERSCRIPTS) if log2 == int(log2) else f"2^{log2:.6g}"
     return body if x > 0 else f"−{body}"
@@ -114,4 +114,6 @@ def _shown_float(x: float, digits: int) -> str:
         return text.replace("-", "−")
     mantissa, exponent = text.split("e")
     power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
-    return power if mantissa == "1" else f"{mantissa}×{power}".replace("-", "−")
+    if mantissa in ("1", "-1"):
+        return mantissa[:-1].replace("-", "−") + power
+    return f"{mantissa}×{power}".replace("-", "−")

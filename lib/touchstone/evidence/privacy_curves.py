@@ -137,7 +137,7 @@ def laplace_delta(shift: float, scale: float, eps: Any) -> Any:
     _require("shift", shift)
     _require("scale", scale, positive=True)
     eps = _eps(eps)
-    return _like(eps, -np.expm1(np.minimum((eps - shift / scale) / 2, 0.0)))
+    return _like(eps, np.abs(np.expm1(np.minimum((eps - shift / scale) / 2, 0.0))))
 
 
 def truncated_laplace_delta(shift: float, scale: float, bound: float, eps: Any) -> Any:

@@ -231,8 +231,9 @@ class Study:
         with figures.house_style():
             figure, axes = figures.blank(width, panels, height, **subplots)
             yield figure, axes
-            title = figures.title_of(figure)
             figures.require_labels(figure)
+            title = figures.title_of(figure)
+            figures.plain_ticks(figure)
             alt = " ".join(alt.split())
             picture = svg.render(figure, f"{self.slug}-{name}", title, alt)
         file = f"{ledger.MACHINE}/{name}.svg" if machine else f"{name}.svg"

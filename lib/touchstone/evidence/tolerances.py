@@ -22,13 +22,14 @@ where it usually comes from; ``measured_condition`` probes any formula.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import array_api_compat
 import numpy as np
 
 from touchstone.arrays import Array, namespace, to_host
+from touchstone.counting.leaves import numpy_dtype
 from touchstone.evidence.errors import MeasurementError
 
 MODELS = ("worst", "random")
@@ -40,12 +41,11 @@ def unit_roundoff(dtype: Any = "float64") -> float:
     ``dtype`` is a name or a dtype of any namespace; complex types have the roundoff of their parts. Raises
     ``ValueError`` for a type without one.
     """
-    name = str(dtype).rpartition(".")[2].strip("'>")
     try:
-        resolved = np.dtype(name)
+        resolved = numpy_dtype(dtype)
     except TypeError:
-        resolved = np.dtype(object)
-    if resolved.kind not in "fc":
+        resolved = None
+    if resolved is None or resolved.kind not in "fc":
         raise ValueError(f"dtype={dtype!r}: expected a floating-point type")
     return float(np.finfo(resolved).eps) / 2
 
@@ -116,8 +116,8 @@ def identity_tolerance(
     tolerance = sides * max(float(condition), 1.0) * gamma + float(reference_error)
     if tolerance > ceiling:
         raise ValueError(
-            f"tolerance {tolerance:.3g} (condition {condition:.3g}, {operations} operations in {dtype}): expected"
-            f" at most {ceiling:.3g}; take a wider dtype, a better-conditioned instance or high_precision"
+            f"tolerance {tolerance:.3g} (condition {condition:.3g}, {operations} operations in {dtype}):"
+            f" expected at most {ceiling:.3g}; take a wider dtype or a better-conditioned instance"
         )
     return tolerance
 
@@ -190,15 +190,6 @@ def measured_condition(
         change = np.max(np.abs(_finite("f", f(*moved)) - here))
         worst = max(worst, float(change) / (eta * size))
     return worst
-
-
-def longest_path(*lengths: int | Iterable[int]) -> int:
-    """N for ``identity_tolerance``: the sum of the inner dimensions and steps along one path, checked."""
-    flat = [n for part in lengths for n in (part if isinstance(part, Iterable) else (part,))]
-    for n in flat:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise ValueError(f"lengths={n!r}: expected integers >= 0")
-    return max(1, int(sum(flat)))
 
 
 def _finite(name: str, x: Any, *, wide: bool = True) -> np.ndarray:

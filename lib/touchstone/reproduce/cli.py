@@ -33,6 +33,8 @@ class _Group(click.Group):
             click.echo(f"touchstone: {error.format_message()}", err=True)
         except ReproductionError as error:
             click.echo(f"touchstone: {error}", err=True)
+        except KeyboardInterrupt:  # before any notebook runs; from then on the run takes care of it
+            context.exit(130)
         return context.exit(2)
 
 

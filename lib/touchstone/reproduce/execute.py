@@ -24,7 +24,9 @@ from touchstone.reproduce.quick_imports import without_address_grammar
 
 _LAST_LINES = 15
 _GRACE_AFTER_INTERRUPT = 5.0
+_LAST_RESORT = 60.0
 _TICK = 0.1
+_INJECTED = "injected-parameters"  # papermill's tag for the cell that it puts after the parameters cell
 # The first words of a verdict's badge in plain text. They serve the display only; the ledger is what counts.
 _BADGE = re.compile(r"\[.\] (SUPPORTED|REFUTED|INCONCLUSIVE|OUT OF REACH) ")
 
@@ -136,6 +138,8 @@ class _Guard:
                     self._kernel.interrupt()  # the traceback then shows where the time went
             if now >= killing_at and self._kernel is not None:
                 self._kernel.kill()
+            if now >= killing_at + _LAST_RESORT:
+                os._exit(70)  # this process is stuck itself; whoever asked takes note of its death
 
 
 def _run(job: Job, folder: Path, report: Reporter, deadline: float) -> Outcome:
@@ -154,24 +158,35 @@ def _run(job: Job, folder: Path, report: Reporter, deadline: float) -> Outcome:
         live_kernels.add(kernel.pid)
         report("kernel", pid=kernel.pid)
         guard.watch(kernel)
-        notebook, error = _execute(job, kernel, report)  # imports papermill while the kernel starts
+        end = _execute(job, kernel, report)
     finally:
         guard.close()
         if kernel is not None:
             status = kernel.close()
             live_kernels.discard(kernel.pid)
-    outcome.executed = json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    outcome.executed = json.dumps(end.notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
     if guard.reason == "stopped":
         outcome.status, outcome.message = "stopped", "stopped before its end."
-    elif error is not None or guard.reason == "limit":
-        _explain(outcome, job, notebook, error, status, guard.reason == "limit", kernel.log())
+    elif end.error is not None or guard.reason == "limit":
+        _explain(outcome, job, end, status, guard.reason == "limit", kernel.log())
     else:
         _accept(outcome, job, collect(output))
     return outcome
 
 
-def _execute(job: Job, kernel: Any, report: Reporter) -> tuple[dict[str, Any], BaseException | None]:
-    """Run all cells. Returns the notebook with its outputs so far, and what ended it early, if anything."""
+@dataclass
+class _End:
+    """Where the execution of the cells ended, and by what if not by itself."""
+
+    notebook: dict[str, Any]
+    """With the outputs so far."""
+    error: BaseException | None
+    cell: int | None
+    """The last cell that was handed to the kernel."""
+
+
+def _execute(job: Job, kernel: Any, report: Reporter) -> _End:
+    """Run all cells; imports what that takes while the kernel starts."""
     with without_address_grammar():
         import nbformat
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -204,6 +219,7 @@ def _execute(job: Job, kernel: Any, report: Reporter) -> tuple[dict[str, Any], B
                     client.kc.stop_channels()
 
     def announce(cell_index: int, **_: Any) -> None:
+        running["cell"] = cell_index
         report("cell", index=min(cell_index + 1, total), of=total)
 
     def tell_verdicts(cell: Any, **_: Any) -> None:
@@ -218,7 +234,7 @@ def _execute(job: Job, kernel: Any, report: Reporter) -> tuple[dict[str, Any], B
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    running: dict[str, Any] = {"notebook": notebook}
+    running: dict[str, Any] = {"notebook": notebook, "cell": None}
     papermill_engines.register("touchstone", Engine)
     problem: BaseException | None = None
     try:
@@ -233,7 +249,7 @@ def _execute(job: Job, kernel: Any, report: Reporter) -> tuple[dict[str, Any], B
         )
     except (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError) as error:
         problem = error
-    return _plain_notebook(running["notebook"]), problem
+    return _End(_plain_notebook(running["notebook"]), problem, running["cell"])
 
 
 def _plain_notebook(notebook: Any) -> dict[str, Any]:
@@ -242,6 +258,8 @@ def _plain_notebook(notebook: Any) -> dict[str, Any]:
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
+        if _INJECTED in _tags(cell):
+            cell["id"] = _INJECTED  # papermill draws one at random
     notebook.cells = [
         cell for cell in notebook.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])
     ]
@@ -270,23 +288,16 @@ def _accept(outcome: Outcome, job: Job, artefacts: dict[str, bytes]) -> None:
     outcome.status, outcome.artefacts = "done", artefacts
 
 
-def _explain(
-    outcome: Outcome,
-    job: Job,
-    notebook: dict[str, Any],
-    error: BaseException | None,
-    status: int | None,
-    over_limit: bool,
-    log: str,
-) -> None:
+def _explain(outcome: Outcome, job: Job, end: _End, status: int | None, over_limit: bool, log: str) -> None:
     """Say what ended a notebook early: which cell, what happened, and the last lines that show it."""
+    error = end.error
     trace: list[str] = []
     if hasattr(error, "cell_index"):
-        where = _where(notebook, error.cell_index, error.source)
+        where = _where(end.notebook, error.cell_index, error.source)
         what = f"{error.ename}: {_first_line(error.evalue)}".rstrip(": ")
         trace = _lines("\n".join(error.traceback))
     else:
-        where = _where(notebook, _last_started(notebook))
+        where = _where(end.notebook, end.cell)
         what = describe(error) if error is not None else ""
     if over_limit:
         sentence = f"did not end within {job.limit:g} s and was interrupted in {where}."
@@ -308,18 +319,11 @@ def _where(notebook: dict[str, Any], index: int | None, source: str | None = Non
     cells = notebook["cells"]
     if index is None or not 0 <= index < len(cells):
         return "its first cells"
-    injected = [place for place, cell in enumerate(cells) if "injected-parameters" in _tags(cell)]
+    injected = [place for place, cell in enumerate(cells) if _INJECTED in _tags(cell)]
     before = sum(place <= index for place in injected)
     source = "".join(cells[index]["source"]) if source is None else source
     line = next((line.strip() for line in source.splitlines() if line.strip()), "")
     return f"cell {index + 1 - before} of {len(cells) - len(injected)} (`{line[:80]}`)"
-
-
-def _last_started(notebook: dict[str, Any]) -> int | None:
-    """The cell that was running when the kernel died: the one after the last that has its number."""
-    code = [index for index, cell in enumerate(notebook["cells"]) if cell["cell_type"] == "code"]
-    started = [index for index in code if notebook["cells"][index].get("execution_count") is not None]
-    return started[-1] if started else (code[0] if code else None)
 
 
 def _tags(cell: dict[str, Any]) -> list[str]:

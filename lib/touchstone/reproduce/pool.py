@@ -19,6 +19,14 @@ from touchstone.reproduce.execute import Job, Outcome
 from touchstone.reproduce.progress import read_events
 
 _LOOK_AT_PARENT = 0.25
+_FALSE_STARTS = 3
+_NO_WORKERS = (
+    "could not be run: the worker processes die before they begin (killed from outside, or out of memory)."
+)
+_DIED_TWICE = (
+    "its worker process died twice (killed from outside, or out of memory), "
+    "the second time with nothing else running."
+)
 
 
 def run_jobs(
@@ -31,33 +39,42 @@ def run_jobs(
     """
     waiting = {job.slug: job for job in jobs}
     suspects: list[str] = []
-    while waiting:
-        alone = next((slug for slug in suspects if slug in waiting), None)
-        batch = [waiting[alone]] if alone else list(waiting.values())
-        for job in batch:
-            Path(job.progress or os.devnull).unlink(missing_ok=True) if job.progress else None
-        broken = None
-        try:
-            for outcome in _run_batch(batch, 1 if alone else workers):
-                waiting.pop(outcome.slug, None)
-                yield outcome
-        except _pool_errors() as error:
-            broken = error
-        if broken is None:
-            continue
+    false_starts = 0
+    try:
+        while waiting:
+            alone = next((slug for slug in suspects if slug in waiting), None)
+            batch = [waiting[alone]] if alone else list(waiting.values())
+            for job in batch:
+                if job.progress:
+                    Path(job.progress).unlink(missing_ok=True)
+            broken = None
+            try:
+                for outcome in _run_batch(batch, 1 if alone else min(workers, len(batch))):
+                    waiting.pop(outcome.slug, None)
+                    yield outcome
+            except _pool_errors() as error:
+                broken = error
+            if broken is None:
+                continue
+            _end_pool()
+            running = [job.slug for job in batch if job.slug in waiting and _was_running(job)]
+            for slug in running:
+                _sweep(waiting[slug])
+            if stopping():
+                for slug in list(waiting):
+                    waiting.pop(slug)
+                    yield Outcome(slug, "stopped", "stopped before its end.")
+            elif alone:
+                waiting.pop(alone)
+                yield Outcome(alone, message=_DIED_TWICE, detail=str(broken))
+            elif running:
+                suspects.extend(running)
+            elif (false_starts := false_starts + 1) >= _FALSE_STARTS:
+                for slug in list(waiting):
+                    waiting.pop(slug)
+                    yield Outcome(slug, message=_NO_WORKERS, detail=str(broken))
+    finally:
         _end_pool()
-        running = [job.slug for job in batch if job.slug in waiting and _was_running(job)]
-        for slug in running:
-            _sweep(waiting[slug])
-        if stopping():
-            for slug in list(waiting):
-                yield Outcome(waiting.pop(slug).slug, "stopped", "stopped before its end.")
-        elif alone or not running:
-            for slug in [alone] if alone else list(waiting):
-                yield Outcome(waiting.pop(slug).slug, message=_obituary(alone, broken), detail=str(broken))
-        else:
-            suspects.extend(running)
-    _end_pool()
 
 
 def kill_running(jobs: list[Job]) -> None:
@@ -135,12 +152,3 @@ def _sweep(job: Job) -> None:
     for event in read_events(job.progress):
         if event.get("event") == "kernel":
             kill_group(int(event["pid"]))
-
-
-def _obituary(slug: str | None, error: BaseException) -> str:
-    if slug is None:
-        return f"could not be run: the worker processes died while starting ({type(error).__name__})."
-    return (
-        "its worker process died twice (killed from outside, or out of memory), "
-        "the second time with nothing else running."
-    )

@@ -68,6 +68,8 @@ def reproduce(
     ``ReproductionError`` when nothing can be run at all: another run at work, a folder that cannot be
     written, a device that is not there.
     """
+    if limit is not None and not 0 < limit < float("inf"):
+        raise ReproductionError(f"timeout={limit!r}: expected a number of seconds above 0.")
     begun = time.monotonic()
     summary = Summary()
     with run_lock(project.lock_file, wait=wait) as lock:
@@ -218,6 +220,10 @@ def _check_writable(project: Project, variant: Variant) -> None:
 def _clear_after_crash(project: Project, variant: Variant, lock: IO[str]) -> None:
     """Remove what a run that was killed left behind: half-stored folders and temporary files."""
     recover(variant.outputs(project))
+    for folder in (variant.stamps(project), variant.executed(project), variant.logs(project)):
+        for path in folder.glob(".*"):
+            with contextlib.suppress(OSError):
+                path.unlink()
     left = read_note(lock).get("scratch")
     if isinstance(left, str):
         folder = Path(left)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,9 @@ def write_skeleton(project: Project, paper: Paper) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "x", encoding="utf-8") as stream:
             stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
     except FileExistsError:
         raise ReproductionError(f"{project.relative(path)} exists already and is left as it is.") from None
     except OSError as error:
-        path.unlink(missing_ok=True)
         raise ReproductionError(f"{project.relative(path)} cannot be written: {error.strerror}.") from None
     return path
 

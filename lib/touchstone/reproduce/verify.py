@@ -44,14 +44,21 @@ def verify(
     ``ReproductionError`` when git or the commit cannot be had.
     """
     committed = _committed_ledgers(project, against)
-    profiles = ("full", "quick") if profile == "auto" else (profile,)
-    planners = [Planner(project, Variant(name)) for name in profiles]
+    planners = [Planner(project, variant) for variant in _variants(profile)]
     found = []
     for paper in papers:
         if paper.slug in committed or paper.notebook(project).exists():
             found.append(_compare(project, paper, planners, committed.get(paper.slug), against))
     planners[0].close()
     return found
+
+
+def _variants(profile: str) -> list[Variant]:
+    """The runs that may be compared, the best first. The full one is the evidence on either choice of device."""
+    full = [Variant("full"), Variant("full", device="cpu")]
+    if profile == "auto":
+        return [*full, Variant("quick")]
+    return full if profile == "full" else [Variant(profile)]
 
 
 def _compare(
@@ -67,7 +74,8 @@ def _compare(
         if stale is None:
             variant = planner.variant
             break
-        reasons.append(f"{planner.variant.label}: {stale}")
+        if planner.variant != Variant("full", device="cpu"):
+            reasons.append(f"{planner.variant.label}: {stale}")
     else:
         result.drift.append(
             f"nothing fresh to compare ({'; '.join(reasons)}). Run `touchstone reproduce {paper.slug}` first."

@@ -74,10 +74,16 @@ class Rule(ABC):
     def triviality(self, measurement: Any) -> str | None:
         """Why rejecting ``measurement`` would prove nothing about the rule, or ``None``.
 
-        A control that measured the same number everywhere has most likely measured nothing. A rule whose
+        A control that measured the same real number everywhere has most likely measured nothing. Whole
+        numbers may well agree by themselves (a degree that is two too low at every size). A rule whose
         measurement is no array of numbers says in ``values`` what ought to vary, or is never trivial.
         """
         try:
+            if (
+                isinstance(measurement, list | tuple | np.ndarray)
+                and np.asarray(measurement).dtype.kind in "iu"
+            ):
+                return None
             values = self.values(measurement)
         except MeasurementError:
             return None
@@ -88,6 +94,11 @@ class Rule(ABC):
     def values(self, measurement: Any) -> np.ndarray:
         """The measured numbers that ought to vary."""
         return finite_values(measurement)
+
+
+def _whole_numbers(measurement: Any) -> bool:
+    plain = isinstance(measurement, list | tuple | np.ndarray)
+    return plain and np.asarray(measurement).dtype.kind in "iu"
 
 
 def finite_values(measurement: Any, name: str = "measurement") -> np.ndarray:

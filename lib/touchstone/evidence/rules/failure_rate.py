@@ -129,8 +129,8 @@ class FailureRateAtLeast(Rule):
 
     Measurements as for ``FailureRateAtMost``. A lower end above ``delta`` accepts in that cell, an upper end
     below it rejects, anything else straddles. A probability of ``delta`` or less is accepted in at most 1 % of
-    the runs, a larger one rejected in at most 1 %. With N = 100 trials and ``delta`` = 0.1 a rate of 0.27 is
-    accepted, and one of 0.01 rejected, with probability above 99 %. Fewer trials than could go either way are
+    the runs, a larger one rejected in at most 1 %. With 200 trials and ``delta`` = 0.1 a rate of 0.22 is
+    accepted, and one of 0.02 rejected, with probability above 99 %. Fewer trials than could go either way are
     a ``MeasurementError``.
     """
 

@@ -32,7 +32,7 @@ class RateMatches(Rule):
     rejects, anything else straddles. It is an equivalence test: too few trials never accept.
 
     A true prediction is rejected in at most 1 % of the runs. With N trials a cell and ``tolerance`` =
-    3.7 / √N, one cell with the predicted probability is accepted, and one that is off by twice the tolerance
+    2.6 / √N, one cell with the predicted probability is accepted, and one that is off by twice the tolerance
     rejected, with a probability above 99 %.
     """
 

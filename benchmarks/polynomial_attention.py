@@ -1,0 +1,235 @@
+"""Polynomial-method attention against PyTorch's exact attention on CPU: one table of time, error and memory.
+
+    pip install ".[bench]"        # or: PyTorch's CPU build beside the project's own dependencies
+    python benchmarks/polynomial_attention.py
+
+Float32, d = 4, scale 1/d, entries uniform in [-B, B] with B = (ln n)^(1/4), so that the logits fill
+[-sqrt(ln n), sqrt(ln n)]; both ends are planted. The peer is `scaled_dot_product_attention`, the fastest
+exact attention on CPU that we know of, with as many threads as we take. Calls are taken in turns, each timed
+one after an untimed one when it is short, and the median is reported. Two degrees of the polynomial:
+
+- *certified*: every attention weight is right to a relative 1/n, whatever the input (`exp_degree`);
+- *output*: the least degree whose output error on 32 queries is at most 1/(2n) (`output_degree`). Finding it
+  is timed in a column of its own: it pays once for inputs of one kind.
+
+Errors are the largest over all entries against exact attention in float64, on all rows up to n = 2^14 and
+beyond on 512 rows (the 32 of largest norm, where the polynomial is worst, and others at random). *mean of V*
+is the error of the trivial answer. Extra memory is what the process grows by at its peak during one call,
+beyond inputs and output, in a process of its own (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import multiprocessing
+import os
+import platform
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from touchstone.arrays import stream
+from touchstone.attention.exact import attention
+from touchstone.attention.polynomial import polynomial_attention
+from touchstone.attention.polynomial_degree import output_degree
+from touchstone.functions.exponential import exp_coefficients, exp_degree
+from touchstone.functions.monomials import monomial_plan
+from touchstone.instances.bounded import bounded_entries
+
+D = 4
+SAMPLED_FROM = 2**14  # beyond, errors are measured on sampled rows
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def instance(n: int) -> tuple[Arrays, float]:
+    """Float32 queries, keys and values, and the radius of their logits."""
+    bound = math.log(n) ** 0.25
+    Q, K, V = (x.astype(np.float32) for x in bounded_entries(n, D, bound, stream(0, "benchmark", n)))
+    return (Q, K, V), bound**2
+
+
+def ours(arrays: Arrays, radius: float, degree: int, workers: int) -> Callable[[], np.ndarray]:
+    coefficients = exp_coefficients(radius, degree)
+    return lambda: polynomial_attention(*arrays, coefficients, scale=1 / D, workers=workers)
+
+
+def peer(arrays: Arrays, workers: int) -> Callable[[], np.ndarray]:
+    torch.set_num_threads(workers)
+    q, k, v = (torch.from_numpy(x)[None, None] for x in arrays)
+    exact = torch.nn.functional.scaled_dot_product_attention
+    return lambda: exact(q, k, v, scale=1 / D)[0, 0].numpy()
+
+
+def interleaved(calls: list[Callable[[], object]], repeats: int, seconds: float) -> list[float]:
+    """Median wall clock of each call, taken in turns: ``repeats`` turns, fewer (at least 3) past ``seconds``."""
+    times: list[list[float]] = [[] for _ in calls]
+    for call in calls:
+        call()
+    begin = perf_counter()
+    for turn in range(repeats):
+        if turn >= 3 and perf_counter() - begin > seconds:
+            break
+        for call, taken in zip(calls, times, strict=True):
+            if taken and taken[-1] < 0.5:
+                call()  # wakes this library's own threads, which slept while others worked
+            start = perf_counter()
+            call()
+            taken.append(perf_counter() - start)
+    return [median(t) for t in times]
+
+
+def checked_rows(Q: np.ndarray, n: int) -> np.ndarray:
+    if n <= SAMPLED_FROM:
+        return np.arange(n)
+    order = np.argsort(np.sum(Q * Q, axis=1))
+    others = stream(0, "rows", n).choice(order[:-32], 480, replace=False)
+    return np.concatenate([order[-32:], others])
+
+
+def _growth(name: str, n: int, degree: int, workers: int, answer: multiprocessing.SimpleQueue) -> None:
+    """Peak resident growth of one call beyond its output, in bytes; run in a fresh process."""
+    arrays, radius = instance(n)
+    small, small_radius = instance(64)  # everything lazily loaded is loaded now
+    if name == "ours":
+        ours(small, small_radius, degree, workers)()
+        call = ours(arrays, radius, degree, workers)
+    else:
+        peer(small, workers)()
+        call = peer(arrays, workers)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before = _status("VmRSS")
+    output = call()
+    answer.put(_status("VmHWM") - before - output.nbytes)
+
+
+def _status(key: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key + ":"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(key)
+
+
+def extra_memory(name: str, n: int, degree: int, workers: int) -> float:
+    """Mebibytes, or NaN where the system does not tell."""
+    if not sys.platform.startswith("linux"):
+        return math.nan
+    context = multiprocessing.get_context("spawn")
+    answer = context.SimpleQueue()
+    process = context.Process(target=_growth, args=(name, n, degree, workers, answer))
+    process.start()
+    process.join()
+    return max(0, answer.get()) / 2**20 if process.exitcode == 0 else math.nan
+
+
+def row(n: int, workers: int, repeats: int, seconds: float) -> tuple[list[str], float]:
+    """The row of ``n`` and the speed-up with the certified degree."""
+    arrays, radius = instance(n)
+    Q, K, V = arrays
+    certified = exp_degree(radius, -math.log(n))
+
+    def choose() -> int:
+        rng = stream(0, "sample", n)
+        return output_degree(Q, K, V, scale=1 / D, radius=radius, tol=1 / n, rng=rng, workers=workers)
+
+    output = choose()
+    calls = [
+        ours(arrays, radius, certified, workers),
+        ours(arrays, radius, output, workers),
+        peer(arrays, workers),
+    ]
+    *times, t_choose = interleaved([*calls, choose], repeats, seconds)
+
+    rows = checked_rows(Q, n)
+    wide = [x.astype(np.float64) for x in arrays]
+    exact = attention(wide[0][rows], wide[1], wide[2], scale=1 / D, block=256)
+    errors = [float(np.max(np.abs(call()[rows] - exact))) for call in calls]
+    trivial = float(np.max(np.abs(np.mean(wide[2], axis=0) - exact)))
+    cells = [
+        f"2^{n.bit_length() - 1}",
+        f"{certified} ({monomial_plan(D, certified).rank})",
+        f"{output} ({monomial_plan(D, output).rank})",
+        *(f"{1e3 * t:.3g}" for t in times),
+        f"{1e3 * t_choose:.3g}",
+        f"**{times[2] / times[0]:.3g}x**",
+        f"**{times[2] / times[1]:.3g}x**",
+        f"{times[2] / (times[1] + t_choose):.3g}x",
+        *(f"{e * n:.2g}" for e in errors),
+        f"{trivial * n:.3g}",
+        f"{extra_memory('ours', n, certified, workers):.1f}",
+        f"{extra_memory('peer', n, certified, workers):.1f}",
+    ]
+    return cells, times[2] / times[0]
+
+
+HEADER = [
+    "n",
+    "degree (rank), certified",
+    "degree (rank), output",
+    "certified, ms",
+    "output, ms",
+    "exact peer, ms",
+    "choosing the degree, ms",
+    "speed-up, certified",
+    "speed-up, output",
+    "with the choice",
+    "error × n, certified",
+    "error × n, output",
+    "error × n, peer",
+    "error × n, mean of V",
+    "extra MiB, certified",
+    "extra MiB, peer",
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Polynomial attention against exact attention on CPU.")
+    parser.add_argument("--least", type=int, default=8, help="smallest n is 2^LEAST (default 8)")
+    parser.add_argument("--most", type=int, default=17, help="largest n is 2^MOST (default 17)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads of either side")
+    parser.add_argument("--repeats", type=int, default=15, help="turns of the interleaved calls")
+    parser.add_argument(
+        "--seconds", type=float, default=20, help="no further turn after this long (at least 3)"
+    )
+    options = parser.parse_args()
+
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "torch"))
+    print(
+        f"Python {platform.python_version()}, {libraries}; {options.workers} threads on {platform.machine()}\n"
+    )
+    print("| " + " | ".join(HEADER) + " |")
+    print("|" + "---:|" * len(HEADER))
+    speed_ups = []
+    for p in range(options.least, options.most + 1):
+        cells, speed_up = row(2**p, options.workers, options.repeats, options.seconds)
+        speed_ups.append((p, speed_up))
+        print("| " + " | ".join(cells) + " |", flush=True)
+    print("\n" + crossover(speed_ups))
+
+
+def crossover(speed_ups: list[tuple[int, float]]) -> str:
+    """Where the certified polynomial starts to win for good."""
+    ahead = [p for p, s in speed_ups if s > 1]
+    behind = [p for p, s in speed_ups if s <= 1]
+    if not ahead:
+        return f"No crossover up to n = 2^{speed_ups[-1][0]}."
+    if not behind:
+        return f"Ahead at every n from 2^{ahead[0]}."
+    last = max(behind)
+    if last == speed_ups[-1][0]:
+        return f"Behind at n = 2^{last}, the largest tried."
+    (p, s), (_, after) = next(pair for pair in pairwise(speed_ups) if pair[0][0] == last)
+    exponent = p - math.log(s) / math.log(after / s)
+    return f"Crossover of the certified polynomial: n about 2^{exponent:.1f} = {2**exponent:.0f}."
+
+
+if __name__ == "__main__":
+    main()

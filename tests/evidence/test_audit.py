@@ -194,17 +194,14 @@ def test_a_release_without_noise_reaches_the_ceiling():
 def test_common_random_numbers_do_no_harm():
     """Both sides see the same noise: each probability is still bounded by its own runs."""
 
-    def mechanism(value, runs, generator):
-        return value + np.random.default_rng(generator.integers(2**32)).laplace(size=runs)
-
     class Same:
         """Gives the neighbour the draws that the data had."""
 
         def __init__(self):
             self.calls = itertools.count()
 
-        def __call__(self, value, runs, generator):
-            return mechanism(value, runs, np.random.default_rng(next(self.calls) // 2))
+        def __call__(self, value, runs, _):
+            return laplace_noise(value, runs, np.random.default_rng(next(self.calls) // 2))
 
     for _ in range(3):
         assert audit(Same(), 0.0, 1.0, delta=0.0, runs=4000, rng=rng()).eps_lower <= 1.0
@@ -314,7 +311,7 @@ GOOD = np.zeros(LEAST_RUNS)
         (lambda: run(mechanism=lambda v, n, g: np.full(n, np.nan)), "not finite"),
         (lambda: run(mechanism=lambda v, n, g: np.full(n, "a")), "dtype"),
         (lambda: run(mechanism=lambda v, n, g: np.zeros((n, 0))), "no entries"),
-        (lambda: run(mechanism=lambda v, n, g: v + np.random.default_rng(1).normal(size=n)), "repeats the first"),
+        (lambda: run(mechanism=lambda v, n, g: v + rng(1).normal(size=n)), "repeats the first"),
         (lambda: run(score=lambda y: y[:-1]), r"score: shape \(63,\)"),
         (lambda: run(score=lambda y: y * np.nan), "score: 64 of 64 are not numbers"),
     ],

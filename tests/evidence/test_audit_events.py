@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from touchstone.evidence.audit_events import (
     CAUTION,
+    NEARLY,
     Event,
     certify,
     choose_event,
@@ -60,7 +61,14 @@ def test_the_choice_is_that_of_an_exhaustive_search(data, neighbour, delta):
     ]
     chosen = choose_event({"s": (data, neighbour)}, log_ratio(delta), 0.99)
     best = max(map(worth, every))
-    assert worth(chosen) == pytest.approx(best, abs=1e-9) or worth(chosen) == best == -math.inf
+    assert worth(chosen) >= best - NEARLY - 1e-9
+    if best > -math.inf:  # and no rarer event comes as near
+
+        def share(event):
+            return float(np.mean(event.holds(data if event.likelier_on == "data" else neighbour)))
+
+        near = [event for event in every if worth(event) >= best - NEARLY + 1e-9]
+        assert share(chosen) <= min(map(share, near))
 
 
 def test_the_better_score_is_chosen():
@@ -95,7 +103,8 @@ def test_what_only_one_side_reaches_is_set_apart_by_one_threshold(seed):
     rng = np.random.default_rng(seed)
     data, neighbour = rng.uniform(0, 1, 4000), rng.uniform(0.03, 1.03, 4000)
     chosen = choose_event({"s": (data, neighbour)}, log_ratio(0.0), 0.99)
-    below, beyond = data[data < neighbour.min()], neighbour[neighbour > data.max()]
-    apart, rest = (below, neighbour) if chosen.likelier_on == "data" else (beyond, data)
-    assert np.all(chosen.holds(apart))
+    apart, rest = (data, neighbour) if chosen.likelier_on == "data" else (neighbour, data)
     assert not np.any(chosen.holds(rest))
+    assert np.mean(chosen.holds(apart)) > 0.02
+    if seed < 2:  # fresh runs may lie beyond those seen; the choice keeps clear of the edge
+        assert not np.any(chosen.holds(rng.uniform(0, 1, 10**5) + (0.03 if rest is neighbour else 0.0)))

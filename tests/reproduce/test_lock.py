@@ -33,11 +33,9 @@ def holder(tmp_path):
 
 def test_the_second_is_refused_and_told_by_whom(holder):
     path, process = holder
-    with pytest.raises(
-        ReproductionError, match=rf"another run is at work in this checkout \(process {process.pid}\)"
-    ):
-        with run_lock(path):
-            pytest.fail("both hold the lock")
+    words = rf"another run is at work in this checkout \(process {process.pid}\)"
+    with pytest.raises(ReproductionError, match=words), run_lock(path):
+        pytest.fail("both hold the lock")
 
 
 def test_the_second_may_wait(holder):

@@ -77,7 +77,7 @@ def test_select_keeps_order_and_drops_repetition(tmp_path):
 def test_unknown_slug_with_the_nearest_one(tmp_path):
     papers = register(tmp_path, ENTRY)
     with pytest.raises(
-        ReproductionError, match="'fast-atention' is not a paper.*Did you mean fast-attention"
+        ReproductionError, match=r"'fast-atention' is not a paper.*Did you mean fast-attention"
     ):
         select(papers, ["fast-atention"])
     with pytest.raises(ReproductionError, match="touchstone list"):

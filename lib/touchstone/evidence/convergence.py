@@ -79,7 +79,8 @@ def order_of_convergence(
         if len(logs) >= 3:
             pairs.append((logs[:-1], logs[1:]))
             steps = np.diff(logs)
-            local.extend((steps[1:] / steps[:-1])[steps[:-1] != 0].tolist())
+            moved = steps[:-1] != 0
+            local.extend((steps[1:][moved] / steps[:-1][moved]).tolist())
     if not pairs:
         raise MeasurementError("errors: expected three consecutive ones above the floor in at least one run")
     dx = np.concatenate([x - x.mean() for x, _ in pairs])

@@ -15,8 +15,11 @@ which is a model and not a theorem, N may be replaced by about λ √N (N. J. Hi
 to probabilistic rounding error analysis*, 2019, Theorem 2.4): γ̃_N = exp(λ √N u + N u² / (1 - u)) - 1, which
 fails with probability at most 2 N exp(-λ² (1 - u)² / 2).
 
-κ is a property of the problem. ``condition_of_sum`` and ``condition_of_solve`` know it for the two places
-where it usually comes from; ``measured_condition`` probes any formula.
+κ is a property of the problem, and γ_N κ holds for a formula that is stable. One that cancels inside (a
+softmax that saturates, f - f² with f near 1) loses more than its data explain: then κ has to be multiplied by
+``condition_of_sum`` of the terms that cancel. ``condition_of_solve`` knows κ for linear systems,
+``measured_condition`` probes it for any function of its data, and ``measured_amplification`` takes a formula
+with all that happens inside it, by running it at half the width.
 """
 
 from __future__ import annotations
@@ -190,6 +193,40 @@ def measured_condition(
         change = np.max(np.abs(_finite("f", f(*moved)) - here))
         worst = max(worst, float(change) / (eta * size))
     return worst
+
+
+def measured_amplification(f: Callable[..., Any], *inputs: Array) -> float:
+    """How many units of roundoff the formula ``f`` loses, data and inner cancellation together.
+
+    ``f`` is evaluated on ``inputs`` rounded to float32, once in float32 and once in float64: returned is
+    max|difference| / (2^-24 max|value|), at least 1. Used as ``condition``, it stands for κ times whatever
+    the formula adds to it; the operations N remain as the margin for one run not being the worst.
+
+    Raises ``ValueError`` when ``f`` widens its result (it has float64 data that it was not passed as an
+    input) or an input is not floating-point; ``MeasurementError`` when float32 loses every digit, so that
+    the loss in float64 cannot be told, or a value is not finite or zero. Cost: two evaluations.
+    """
+    if not inputs:
+        raise ValueError("inputs=(): expected at least one array")
+    hosts = [_finite(f"inputs[{i}]", x, wide=False) for i, x in enumerate(inputs)]
+    if not all(host.dtype.kind in "fc" for host in hosts):
+        raise ValueError("inputs: expected floating-point arrays")
+    values = []
+    for real, complex_ in ((np.float32, np.complex64), (np.float64, np.complex128)):
+        narrow = [host.astype(np.complex64 if host.dtype.kind == "c" else np.float32) for host in hosts]
+        cast = [x.astype(complex_ if x.dtype.kind == "c" else real) for x in narrow]
+        value = np.asarray(to_host(f(*(_placed(c, x) for c, x in zip(cast, inputs, strict=True)))))
+        if value.dtype not in (real, complex_):
+            raise ValueError(f"f returned {value.dtype} for {np.dtype(real)}: expected it to keep the width")
+        values.append(_finite("f", value))
+    size, loss = float(np.max(np.abs(values[1]))), float(np.max(np.abs(values[0] - values[1])))
+    if size == 0:
+        raise MeasurementError("f is zero at the inputs: it has no relative error")
+    if loss > 0.1 * size:
+        raise MeasurementError(
+            f"float32 loses the result (relative gap {loss / size:.2g}): take other inputs"
+        )
+    return max(1.0, loss / size / unit_roundoff("float32"))
 
 
 def _finite(name: str, x: Any, *, wide: bool = True) -> np.ndarray:

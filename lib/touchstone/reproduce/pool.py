@@ -89,8 +89,12 @@ def kill_running(jobs: list[Job]) -> None:
 
 
 def _run_batch(jobs: list[Job], workers: int) -> Iterator[Outcome]:
+    import warnings
+
     from joblib import Parallel, delayed, parallel_config
 
+    # Said when the caller goes away early (a closed pipe): then there is nobody to be told.
+    warnings.filterwarnings("ignore", message=".*still being processed by the workers have been cancelled")
     # With one worker joblib would run the jobs in this process, where a dying job is this process dying.
     # So there are two, and only one of them is handed a job at a time.
     with parallel_config(

@@ -87,6 +87,8 @@ REAL = [
     (lambda: X**8, {"arithmetic": 72}),
     (lambda: X**7, {"arithmetic": 96}),
     (lambda: X**-1, {"arithmetic": 24}),
+    (lambda: X ** np.int64(3), {"arithmetic": 48}),
+    (lambda: X ** np.float64(2), {"arithmetic": 24}),
     (lambda: X**-2, {"arithmetic": 48}),
     (lambda: X**1, {"moves": 24}),
     (lambda: xp.abs(X) ** 0.5, {"arithmetic": 24, "transcendentals": 24}),
@@ -415,6 +417,7 @@ def test_nan_and_infinity_pass_through_and_cost_the_same():
         (lambda: X.T.T[xp.ones(4)], IndexError),
         (lambda: xp.ones((2, 2, 2)).T, ValueError),
         (lambda: xp.fft.fft(xp.ones(0)), ValueError),
+        (lambda: xp.fft.fft(xp.ones(3), norm="x"), ValueError),
     ],
 )
 def test_bad_input_has_a_clear_error(call, error):

@@ -61,13 +61,14 @@ def test_the_choice_is_that_of_an_exhaustive_search(data, neighbour, delta):
     ]
     chosen = choose_event({"s": (data, neighbour)}, log_ratio(delta), 0.99)
     best = max(map(worth, every))
-    assert worth(chosen) >= best - NEARLY - 1e-9
-    if best > -math.inf:  # and no rarer event comes as near
+    if best > -math.inf:  # near the best, and no rarer event comes as near
+        least = best - NEARLY * abs(best)
+        assert worth(chosen) >= least - 1e-9
 
         def share(event):
             return float(np.mean(event.holds(data if event.likelier_on == "data" else neighbour)))
 
-        near = [event for event in every if worth(event) >= best - NEARLY + 1e-9]
+        near = [event for event in every if worth(event) >= least + 1e-9]
         assert share(chosen) <= min(map(share, near))
 
 
@@ -106,5 +107,3 @@ def test_what_only_one_side_reaches_is_set_apart_by_one_threshold(seed):
     apart, rest = (data, neighbour) if chosen.likelier_on == "data" else (neighbour, data)
     assert not np.any(chosen.holds(rest))
     assert np.mean(chosen.holds(apart)) > 0.02
-    if seed < 2:  # fresh runs may lie beyond those seen; the choice keeps clear of the edge
-        assert not np.any(chosen.holds(rng.uniform(0, 1, 10**5) + (0.03 if rest is neighbour else 0.0)))

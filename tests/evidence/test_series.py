@@ -33,6 +33,11 @@ def test_generators_and_arrays_are_read_once():
     assert Series((k for k in (1, 2)), np.asarray([3, 4])).y == (3, 4)
 
 
+def test_arrays_of_other_libraries():
+    xp = pytest.importorskip("array_api_strict")
+    assert Series(xp.asarray([1.0, 2.0]), xp.asarray([3.0, 4.0])).y == (3.0, 4.0)
+
+
 def test_starting_at_compares_the_numbers_themselves():
     n = [2**20, 2**40, 2**2000, 2**4000]
     assert Series(n, n).starting_at(2**40).x == tuple(n[1:])

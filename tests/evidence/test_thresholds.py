@@ -38,8 +38,10 @@ def test_only_the_common_stretch_counts():
 def test_no_overlap_is_infinite():
     two = {"a": ([1, 2], [1, 1]), "b": ([3, 4], [1, 1])}
     assert collapse_spread(two, {"a": 1, "b": 1}) == math.inf
-    assert collapse_spread(two, {"a": 1, "b": 1.5}) == math.inf  # one shared point is no stretch
+    assert collapse_spread(two, {"a": 1, "b": 1.5}) == math.inf
     assert collapse_spread(two, {"a": 1, "b": 2}) < 1e-12
+    touching = {"a": ([1, 2], [1, 1]), "b": ([2, 4], [1, 1])}  # at exactly the same logarithm
+    assert collapse_spread(touching, {"a": 1, "b": 1}) == math.inf
 
 
 @given(st.floats(0.5, 20.0), st.floats(0.05, 5.0))

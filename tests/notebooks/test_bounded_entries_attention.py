@@ -47,7 +47,9 @@ def usual_scale(monkeypatch):
 
 def taylor_for_chebyshev(monkeypatch):
     right = exponential.exp_coefficients
-    monkeypatch.setattr(exponential, "exp_coefficients", lambda radius, degree: right(radius, degree, "taylor"))
+    monkeypatch.setattr(
+        exponential, "exp_coefficients", lambda radius, degree: right(radius, degree, "taylor")
+    )
 
 
 def relative_factor_forgotten(monkeypatch):

@@ -132,10 +132,10 @@ def test_a_full_disk_inside_a_cell(execute):
 
 def test_a_cell_that_never_ends_is_interrupted(execute):
     begun = time.monotonic()
-    outcome = execute("import time\nwhile True:\n    time.sleep(0.1)", limit=3)
-    assert 3 <= time.monotonic() - begun < 10
+    outcome = execute("import time\nwhile True:\n    time.sleep(0.1)", limit=5)
+    assert 5 <= time.monotonic() - begun < 15
     assert outcome.message.startswith(
-        "did not end within 3 s and was interrupted in cell 3 of 4 (`import time`).\n"
+        "did not end within 5 s and was interrupted in cell 3 of 4 (`import time`).\n"
     )
     assert "KeyboardInterrupt" in outcome.message
 
@@ -145,9 +145,9 @@ def test_a_cell_that_ignores_interrupts_is_killed(execute):
         "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True:\n    time.sleep(0.1)"
     )
     begun = time.monotonic()
-    outcome = execute(stubborn, limit=2)
-    assert time.monotonic() - begun < 15
-    assert outcome.message.startswith("did not end within 2 s and was interrupted in cell 3 of 4")
+    outcome = execute(stubborn, limit=4)
+    assert time.monotonic() - begun < 20
+    assert outcome.message.startswith("did not end within 4 s and was interrupted in cell 3 of 4")
 
 
 def test_many_short_cells_share_one_limit(execute):

@@ -6,13 +6,13 @@ import grimp
 import pytest
 
 import touchstone
-from touchstone.reproduce.imports import Library
+from touchstone.reproduce.imports import Library, imports_of
 
 PACKAGE_FOLDER = Path(touchstone.__file__).parents[1]
 
 
 def reached(folder, code, **options):
-    return set(Library(folder, **options).sources([ast.parse(code)]))
+    return set(Library(folder, **options).sources(imports_of(ast.parse(code))))
 
 
 @pytest.fixture
@@ -93,15 +93,15 @@ def test_a_module_that_does_not_parse_is_followed_no_further(collection, library
 def test_the_cache_changes_nothing(collection, library, tmp_path):
     cache = tmp_path / "cache" / "imports.json"
     code = "from touchstone.attention import fast"
-    plain = Library(library).sources([ast.parse(code)])
+    plain = Library(library).sources(imports_of(ast.parse(code)))
     for _ in range(2):
         cached = Library(library, cache=cache)
-        assert cached.sources([ast.parse(code)]) == plain
+        assert cached.sources(imports_of(ast.parse(code))) == plain
         cached.save()
     assert len(json.loads(cache.read_text())) == 4  # sources by content: the two empty __init__ are one
     for damage in ("{", "[]", '{"a": 3}', '{"a": [[1]]}'):
         cache.write_text(damage)
-        assert Library(library, cache=cache).sources([ast.parse(code)]) == plain
+        assert Library(library, cache=cache).sources(imports_of(ast.parse(code))) == plain
 
 
 def test_against_the_import_graph_of_grimp():
@@ -109,7 +109,7 @@ def test_against_the_import_graph_of_grimp():
     graph = grimp.build_graph("touchstone", cache_dir=None)
     library = Library(PACKAGE_FOLDER)
     for module in sorted(graph.modules):
-        ours = {name for name in library.sources([ast.parse(f"import {module}")]) if "/" not in name}
+        ours = {name for name in library.sources([(module, "", 0)]) if "/" not in name}
         todo, theirs = [module], set()
         while todo:
             name = todo.pop()

@@ -24,7 +24,7 @@ import numpy as np
 from touchstone.counting import blocks, costs, creation, elementwise, linalg, manipulation
 from touchstone.counting.costs import Costs, CountingError, Product, ShapeOnlyError, count
 from touchstone.counting.creation import counted
-from touchstone.counting.storage import Stored, check_device, fresh, needs_data, short
+from touchstone.counting.storage import Stored, fresh, needs_data, short
 
 __all__ = ["Costs", "CountingArray", "CountingError", "Product", "ShapeOnlyError", "count", "counted"]
 
@@ -179,13 +179,6 @@ class CountingArray(Stored):
     def mT(self) -> CountingArray:
         """The transpose of the last two axes: a view."""
         return manipulation.matrix_transpose(self)
-
-    def to_device(self, device: str, /, *, stream: Any = None) -> CountingArray:
-        """The array itself; raises ``ValueError`` unless ``device`` is ``"cpu"`` and ``stream`` ``None``."""
-        check_device(device)
-        if stream is not None:
-            raise ValueError(f"stream={stream!r}: expected None")
-        return self
 
     def __getitem__(self, key: Any) -> CountingArray:
         return manipulation.index(self, key)

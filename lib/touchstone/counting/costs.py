@@ -10,7 +10,7 @@ operation on real numbers.
 ``arithmetic``
     Every other ``+ - * /``, negation, absolute value, rounding, remainder and bit operation: one for each
     entry of the result. A sum or product over k entries costs k - 1, a mean k, a variance 4 k, a cumulative
-    sum k - 1 for each line. ``x**p`` with a whole Python exponent is the multiplications of binary powering
+    sum k - 1 for each line. ``x**p`` with a whole scalar exponent is the multiplications of binary powering
     (``x**2`` is one), plus a division when p < 0. An FFT costs what ``prices.fft`` says.
     Complex: an addition is 2, a product 6, a quotient 11 (with a real factor 2, with a real divisor 2, with
     a real dividend 7).

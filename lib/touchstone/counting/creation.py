@@ -110,14 +110,11 @@ class Creation:
         """Numbers from ``start`` (0 if it stands alone) to below ``stop`` by ``step``: moves."""
         if stop is None:
             start, stop = 0, start
-        if all(isinstance(value, int) for value in (start, stop, step)):
-            length = max(0, -((start - stop) // step))
+        if all(isinstance(value, int | np.integer) for value in (start, stop, step)):
+            kind, length = np.dtype(np.int64), -((int(start) - int(stop)) // int(step))
         else:
-            length = max(0, math.ceil((stop - start) / step))
-        if dtype is None:
-            dtype = np.result_type(
-                *(np.asarray(value).dtype for value in (start, stop, step) if abs(value) < 2**62)
-            )
+            kind, length = _FLOAT, math.ceil((stop - start) / step)
+        length, dtype = max(0, length), kind if dtype is None else dtype
         return self._new(
             (length,), dtype, device, lambda _, d: np.arange(start, stop, step, dtype=d), moves=1
         )
@@ -157,8 +154,6 @@ class Creation:
                 return manipulation.astype(x, dtype)
             return copied(x) if copy else x
         data = np.array(x, dtype=dtype, order="C", copy=copy)
-        if any(isinstance(item, Stored) for item in np.ravel(data)) if data.dtype == object else False:
-            raise TypeError("asarray: a list of counting arrays; use stack")
         result = fresh(data, data.shape, checked_dtype(data.dtype))
         costs.charge(moves=data.size)
         return result

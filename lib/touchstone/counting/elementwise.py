@@ -305,15 +305,15 @@ subtract = _binary("subtract")
 
 
 def power_unit(exponent: Any, is_complex: bool) -> Unit:
-    """The cost of one entry of ``x ** exponent``: binary powering for a whole Python exponent."""
-    whole = isinstance(exponent, int | float) and not isinstance(exponent, bool | np.generic)
-    if whole and math.isfinite(exponent) and exponent == int(exponent):
+    """The cost of one entry of ``x ** exponent``: binary powering for a whole scalar exponent."""
+    number = isinstance(exponent, int | float | np.integer | np.floating) and not isinstance(exponent, bool)
+    if number and math.isfinite(exponent) and exponent == int(exponent):
         p = int(exponent)
         steps = p.bit_length() + p.bit_count() - 2 if p else 0  # bit_count takes the absolute value
-        number = steps * (6 if is_complex else 1) + (p < 0) * (7 if is_complex else 1)
-        return Unit(arithmetic=number) if number else MOVE
+        arithmetic = steps * (6 if is_complex else 1) + (p < 0) * (7 if is_complex else 1)
+        return Unit(arithmetic=arithmetic) if arithmetic else MOVE
     if is_complex:
-        raise uncountable("pow of complex arrays", "only a whole Python exponent has an agreed price")
+        raise uncountable("pow of complex arrays", "only a whole scalar exponent has an agreed price")
     return TRANSCENDENTAL
 
 
@@ -325,7 +325,7 @@ def power(a: Any, b: Any, into: Stored | None = None) -> Stored:
 
 
 def pow(x1: Stored | Scalar, x2: Stored | Scalar, /) -> Stored:
-    """``x1 ** x2``. A whole Python exponent costs the multiplications of binary powering."""
+    """``x1 ** x2``. A whole scalar exponent costs the multiplications of binary powering."""
     return power(x1, x2)
 
 
@@ -368,4 +368,6 @@ def where(condition: Stored, x1: Stored | Scalar, x2: Stored | Scalar, /) -> Sto
 
 def has_all_data(name: str, *arrays: Stored) -> bool:
     """Whether every one of ``arrays`` has data; raises ``TypeError`` for anything else than arrays."""
-    return [check_array(x, name)._data is not None for x in arrays].count(False) == 0
+    for x in arrays:
+        check_array(x, name)
+    return all(x._data is not None for x in arrays)

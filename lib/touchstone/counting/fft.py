@@ -12,36 +12,26 @@ from touchstone.counting import costs, creation, layout, manipulation, prices
 from touchstone.counting.storage import Stored, check_array, dtype_of, fresh, from_result
 
 
-def _transformed(
-    name: str, kind: str, x: Stored, sides: dict[int, tuple[int, int]], function: Callable[[np.ndarray], Any]
-) -> Stored:
-    """Transform the axes of ``sides``, which maps an axis to its transform length and its new side."""
-    tiny_shape = tuple(2 for _ in x._shape)
-    shape = tuple(sides[i][1] if i in sides else side for i, side in enumerate(x._shape))
-    if x._data is not None:
-        result = from_result(function(x._data))
-    else:
-        dtype = dtype_of((name, x._dtype), lambda: function(np.ones(tiny_shape, x._dtype)))
-        result = fresh(None, shape, dtype)
-    current = list(x._shape)
-    for axis, (length, side) in sides.items():
-        lines = math.prod(current[:axis]) * math.prod(current[axis + 1 :])
-        costs.charge_fft(kind, length, lines, prices.fft(length, kind))
-        current[axis] = side
-    return result
-
-
 def _one(name: str, kind: str, x: Stored, n: int | None, axis: int, norm: str, ends: Callable) -> Stored:
+    """The transform ``name`` along ``axis``; ``ends(length)`` is the new side."""
     check_array(x, name)
     axis = layout.axis_of(axis, x.ndim)
     side = x._shape[axis]
     length = n if n is not None else (2 * (side - 1) if name in ("irfft", "hfft") else side)
     if length < 1:
         raise ValueError(f"{name}: a transform of {length} points, expected at least 1")
+    if norm not in ("backward", "ortho", "forward"):
+        raise ValueError(f"norm={norm!r}: expected 'backward', 'ortho' or 'forward'")
     function = getattr(np.fft, name)
-    return _transformed(
-        name, kind, x, {axis: (length, ends(length))}, lambda a: function(a, n=n, axis=axis, norm=norm)
-    )
+    before, after = x._shape[:axis], x._shape[axis + 1 :]
+    if x._data is not None:
+        result = from_result(function(x._data, n=n, axis=axis, norm=norm))
+    else:
+        dtype = dtype_of((name, x._dtype), lambda: function(np.ones(2, x._dtype)))
+        result = fresh(None, (*before, ends(length), *after), dtype)
+    lines = math.prod(before) * math.prod(after)
+    costs.charge_fft(kind, length, lines, prices.fft(length, kind))
+    return result
 
 
 def _whole(length: int) -> int:

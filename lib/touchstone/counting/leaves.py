@@ -3,8 +3,8 @@
 Arrays, numbers and text are leaves. Sequences, sets, mappings (keys and values), dataclasses, objects
 (their attributes), functions (what their closures and defaults hold), bound methods, random generators
 (their state) and sparse matrices are taken apart. Code, types, names of attributes and ``None`` hold nothing,
-and global names that a function uses are not followed. Whatever else, a live iterator for instance, raises
-``TypeError`` with the path to it.
+and neither global names that a function uses nor attributes of classes are followed. Whatever else, a live
+iterator for instance, raises ``TypeError`` with the path to it.
 
 An object may say what it holds by a method ``__live__()`` that returns it.
 """
@@ -22,7 +22,12 @@ from typing import Any
 
 import numpy as np
 
-_NOTHING = (type(None), type(Ellipsis), type(NotImplemented), type, types.ModuleType, np.dtype, np.ufunc)
+_NOTHING = (
+    *(type(None), type(Ellipsis), type(NotImplemented)),
+    *(type, types.ModuleType, enum.Enum, np.dtype, np.ufunc),
+)
+_NUMBERS = (bool, int, float, complex, np.generic)
+_PATH = 120
 _SPARSE = ("data", "indices", "indptr", "coords", "row", "col", "offsets", "rows", "_dict")
 
 
@@ -36,13 +41,20 @@ def leaves(
     a message would carry); a structure that contains itself then raises ``ValueError``. Objects of the
     types in ``ignore`` hold nothing. Raises ``TypeError`` for what cannot be taken apart.
     """
+    nothing = (*_NOTHING, *ignore)
     seen: dict[int, Any] = {}  # keeps the objects alive, so that no id is used twice
-    stack: list[tuple[str, Any, tuple[int, ...]]] = [("structure", structure, ())]
+    open_: set[int] = set()  # what is being taken apart, where repetition is allowed but recursion is not
+    stack: list[tuple[str, Any, bool]] = [("structure", structure, False)]
     while stack:
-        path, item, above = stack.pop()
-        if isinstance(item, (*_NOTHING, *ignore, enum.Enum)) or item is np.ma.nomask:
+        path, item, closes = stack.pop()
+        if closes:
+            open_.discard(id(item))
             continue
-        if isinstance(item, bool | int | float | complex | np.generic):
+        # most of what there is, spared the questions below
+        plain = type(item) in (tuple, list) and not ignore
+        if not plain and (isinstance(item, nothing) or item is np.ma.nomask):
+            continue
+        if not plain and isinstance(item, _NUMBERS):
             yield path, item  # each slot holds its own, although Python may share the object
             continue
         if shared:
@@ -50,13 +62,17 @@ def leaves(
             if id(item) in seen:
                 continue
             seen[id(item)] = item
-        elif id(item) in above:
-            raise ValueError(f"{path}: the structure contains itself")
-        if _is_leaf(item):
+        if not plain and _is_leaf(item):
             yield path, item
             continue
-        inside = (*above, id(item)) if not shared else ()
-        parts = [(path + step, part, inside) for step, part in _parts(path, item)]
+        if not shared:
+            if id(item) in open_:
+                raise ValueError(f"{path}: the structure contains itself")
+            open_.add(id(item))
+            stack.append((path, item, True))
+        # the end of the path is enough to find a part, and long ones would cost more than the parts
+        inside = [(f"[{i}]", part) for i, part in enumerate(item)] if plain else _parts(path, item)
+        parts = [((path + step)[-_PATH:], part, False) for step, part in inside]
         stack.extend(reversed(parts))
 
 
@@ -73,12 +89,11 @@ def is_array(item: Any) -> bool:
     """Whether ``item`` is an array with numbers in it (of any library; not of Python objects)."""
     if isinstance(item, np.ndarray):
         return item.dtype != object
-    return isinstance(item, np.generic) or (
-        all(
-            hasattr(item, name) for name in ("shape", "dtype")
-        )  # operators and sparse matrices have these too
-        and any(hasattr(item, name) for name in ("__array_namespace__", "__dlpack__"))
-    )
+    if isinstance(item, np.generic):
+        return True
+    # operators and sparse matrices have a shape and a dtype too, and are no arrays
+    shaped = hasattr(item, "shape") and hasattr(item, "dtype")
+    return shaped and (hasattr(item, "__array_namespace__") or hasattr(item, "__dlpack__"))
 
 
 def _is_leaf(item: Any) -> bool:

@@ -1,7 +1,9 @@
 """Where an array's shape, dtype, data and bytes are kept, and how results are made.
 
 Data and shape-only arrays are one class: an operation works out the shape of its result, charges its cost,
-and asks NumPy for the data when every operand has some.
+and asks NumPy for the data when every operand has some. Every new array is row-major, so that a reshape is a
+view or a copy by a rule that needs no data; elementwise work on a transposed operand is slower for it than
+NumPy's own.
 """
 
 from __future__ import annotations

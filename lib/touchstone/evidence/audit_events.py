@@ -8,7 +8,6 @@ and no correction for the search is due.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,7 +21,7 @@ CAUTION = 1.2
 """How much wider than the confidence asks are the bounds that an event is chosen by: the best of many noisy
 estimates is too good, most of all in a far tail. On Gaussian and Laplace noise 1.0 and 1.5 lose power."""
 NEARLY = 0.02
-"""How much of ε (or μ) may be given up for a rarer event."""
+"""The share of ε (or μ) that may be given up for a rarer event."""
 
 Objective = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """What to maximise, from a low estimate of the event's probability on the input it speaks for and a high one
@@ -104,12 +103,12 @@ def choose_event(
     """The event of largest ``objective`` over all scores (name: runs on the data, runs on the neighbour).
 
     Rates enter through Wilson's score bounds, which hold back events that a few runs make look good. Of
-    events within ``NEARLY`` of the best, the rarest is taken: where the two supports differ it keeps clear of
+    events within ``NEARLY`` (a share) of the best, the rarest is taken: where the two supports differ it keeps clear of
     their edge, which runs that did not choose would cross. Cost: one sort of the runs and some hundred
     thresholds a score.
     """
     z = CAUTION * float(ndtri((1 + conf) / 2))
-    events, values, shares = [], [], []
+    families, values, shares = [], [], []
     for name, (data, neighbour) in scores.items():
         sides = {"data": np.sort(data), "neighbour": np.sort(neighbour)}
         thresholds = _thresholds(*sides.values())
@@ -119,12 +118,15 @@ def choose_event(
                 low = _wilson(share[likelier_on], len(sides[likelier_on]), -z)
                 values.append(objective(low, _wilson(share[other], len(sides[other]), z)))
                 shares.append(share[likelier_on])
-                events.extend(Event(name, float(at), above, likelier_on) for at in thresholds)
-    if not events:
+                families.append((name, thresholds, above, likelier_on))
+    if not families:
         raise ValueError("scores: expected at least one score")
-    value = np.concatenate(values)
-    near = value >= np.max(value) - NEARLY
-    return events[int(np.argmin(np.where(near, np.concatenate(shares), np.inf)))]
+    best = max(float(np.max(value)) for value in values)
+    least = best - NEARLY * abs(best)
+    rarity = [np.where(value >= least, share, np.inf) for value, share in zip(values, shares, strict=True)]
+    family = int(np.argmin([np.min(part) for part in rarity]))
+    name, thresholds, above, likelier_on = families[family]
+    return Event(name, float(thresholds[np.argmin(rarity[family])]), above, likelier_on)
 
 
 def log_ratio(delta: float) -> Objective:
@@ -149,7 +151,7 @@ def _thresholds(data: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
     ones that lie just outside the other side's range (an infinite loss, if the supports differ)."""
     pooled = np.sort(np.concatenate([data, neighbour]), kind="stable")
     last = len(pooled) - 1
-    tail = np.geomspace(1, last + 1, 192).astype(np.int64) - 1
+    tail = np.geomspace(1, last + 1, 384).astype(np.int64) - 1
     ranks = np.concatenate([np.linspace(0, last, 256).astype(np.int64), tail, last - tail])
     picked = [pooled[ranks]]
     for one, other in ((data, neighbour), (neighbour, data)):

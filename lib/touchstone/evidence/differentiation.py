@@ -60,8 +60,8 @@ def complex_step_gradient(f: Callable[[Array], Any], x: Array, *, check: bool = 
     """The gradient of the scalar function ``f`` at ``x``: an array of the shape of ``x``.
 
     ``check`` compares the result with central differences of ``f`` along one direction in which every
-    entry of the gradient takes part. Cost: one complex evaluation an entry of ``x``, and 21 real ones for
-    the check.
+    entry of the gradient takes part: it finds an entry that is wrong by 1e-4 of the largest one. Cost: one
+    complex evaluation an entry of ``x``, and 21 real ones for the check.
 
     Raises ``NotAnalyticError`` when the two disagree or when ``f`` returns real numbers for complex
     arguments (unless it is constant), ``ValueError`` when ``x`` is empty or ``f`` returns no scalar,
@@ -192,7 +192,7 @@ def difference_quotient(
     y, second = argument(y)
     if first.shape != second.shape:
         raise ValueError(f"y of shape {second.shape}: expected {first.shape}, the shape of x")
-    distance = _norm("input_norm", input_norm, (first - second).astype(np.float64))
+    distance = _norm("input_norm", input_norm, first.astype(np.float64) - second)
     if not distance > 0:
         raise ValueError("y: expected a point different from x")
     at_x, at_y = (np.atleast_1d(value_of(f(placed_like(p, x)))) for p in (first, second))

@@ -35,10 +35,10 @@ def richardson(differences: np.ndarray, steps: Sequence[float], rounding: np.nda
     The differences are central ones, so that their error runs in even powers of the step. ``rounding``
     (levels, ...) estimates what rounding adds to each. Every entry of the triangular table is a candidate,
     judged by the last change in the column that it extrapolates, by whether such changes shrink, and by the
-    rounding that it inherits; each output takes its best one. A candidate that the differences at finer steps contradict is not believed: all steps of a
-    table may be so long that they miss the feature of the function that the derivative belongs to.
-    Levels that are not finite (a step outside the domain) are passed over; an output without two finite
-    neighbouring levels comes out as NaN with an infinite error.
+    rounding that it inherits; each output takes its best one. A candidate that the differences at finer
+    steps contradict is not believed: all steps of a table may be so long that they miss the feature of the
+    function that the derivative belongs to. Levels that are not finite (a step outside the domain) are
+    passed over; an output without two finite neighbouring levels comes out as NaN with an infinite error.
 
     Raises ``ValueError`` for fewer than two levels or steps that do not decrease. Cost: some twenty passes
     over ``differences``. Source: L. F. Richardson, J. A. Gaunt, *The deferred approach to the limit* (1927);

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from scipy import stats
+from scipy import special, stats
 
 Side = Literal["two-sided", "lower", "upper"]
-
-_ALTERNATIVES = {"two-sided": "two-sided", "lower": "greater", "upper": "less"}
 
 
 def clopper_pearson(
@@ -21,13 +19,17 @@ def clopper_pearson(
     ``side`` ``"lower"`` gives (lower end, 1) and ``"upper"`` (0, upper end), with all of the error on that
     side. Raises ``ValueError`` for counts that are not 0 <= events <= trials, trials >= 1.
     """
-    if side not in _ALTERNATIVES:
-        raise ValueError(f"side={side!r}: expected one of {', '.join(map(repr, _ALTERNATIVES))}")
+    if side not in ("two-sided", "lower", "upper"):
+        raise ValueError(f"side={side!r}: expected 'two-sided', 'lower' or 'upper'")
     if not 0 <= events <= trials or trials < 1:
         raise ValueError(f"events={events!r} of trials={trials!r}: expected 0 <= events <= trials, trials >= 1")
-    test = stats.binomtest(int(events), int(trials), alternative=_ALTERNATIVES[side])
-    interval = test.proportion_ci(conf, "exact")
-    return float(interval.low), float(interval.high)
+    if not 0 < conf < 1:
+        raise ValueError(f"conf={conf!r}: expected a number between 0 and 1")
+    miss = (1.0 - conf) / (2 if side == "two-sided" else 1)
+    # quantiles of beta laws: SciPy's binomtest solves for the same ends, a hundred times slower
+    low = 0.0 if events == 0 or side == "upper" else special.betaincinv(events, trials - events + 1, miss)
+    high = 1.0 if events == trials or side == "lower" else special.betainccinv(events + 1, trials - events, miss)
+    return float(low), float(high)
 
 
 def least_excess(trials: int, probability: float, conf: float = 0.99) -> int:

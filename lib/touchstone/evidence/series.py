@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from touchstone.arrays import to_host
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import log_of
 
@@ -63,7 +64,7 @@ def _numbers(name: str, values: Iterable[Any]) -> tuple[Any, ...]:
     ndim = getattr(values, "ndim", 1)
     if isinstance(values, str | bytes | dict) or not hasattr(values, "__iter__") or ndim != 1:
         raise MeasurementError(f"{name}: expected a sequence of numbers, got {type(values).__name__}")
-    return tuple(values.tolist() if isinstance(values, np.ndarray) else values)
+    return tuple(to_host(values).tolist() if hasattr(values, "__array_namespace__") else values)
 
 
 def logs(name: str, values: Iterable[Any]) -> np.ndarray:

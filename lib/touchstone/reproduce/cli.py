@@ -94,7 +94,7 @@ def list_command(context: click.Context, profile: str, seed: int, device: str, a
 
     table = Table(box=None, pad_edge=False)
     for title in ("paper", "topic", "state", "verdicts"):
-        table.add_column(title, overflow="fold", no_wrap=title != "state")
+        table.add_column(title, no_wrap=title in ("paper", "topic"))
     colours = {"fresh": "green", "stale": "yellow", "broken": "red", "no notebook": "dim"}
     for row in rows:
         state = f"[{colours[row['state']]}]{row['state']}[/]" + (

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from touchstone.reproduce.project import PACKAGE
@@ -31,23 +31,26 @@ class Library:
         self._cache_file = cache
         self._known: dict[str, list[Import]] = _load(cache)
         self._used: dict[str, list[Import]] = {}
+        self._files: dict[str, Path | None] = {}
         self._hashes: dict[str, str] = {}
         self._direct: dict[str, set[str]] = {}
         self._data: dict[Path, dict[str, str]] = {}
 
-    def sources(self, trees: Iterable[ast.AST]) -> dict[str, str]:
-        """The hash of each source file that the code in ``trees`` reaches, by module name.
+    def remember(self, digest: str, read: Callable[[], list[Import]]) -> list[Import]:
+        """The imports of the code with this hash: from the cache, or else from ``read``."""
+        if digest not in self._used:
+            known = self._known.get(digest)
+            self._used[digest] = read() if known is None else known
+        return self._used[digest]
+
+    def sources(self, imports: Iterable[Import]) -> dict[str, str]:
+        """The hash of each source file that code with these ``imports`` reaches, by module name.
 
         A file that is no Python source, beside a module that is reached (a schema, a table), is taken to be
         read by it and listed under its path in the package. Names that lead to no file are left out:
         running the code will tell.
         """
-        waiting = [
-            module
-            for tree in trees
-            for record in imports_of(tree, self.package)
-            for module in self._targets(record, importer=None)
-        ]
+        waiting = [module for record in imports for module in self._targets(record, importer=None)]
         reached: set[str] = set()
         while waiting:
             module = waiting.pop()
@@ -77,16 +80,16 @@ class Library:
             content = self._file(module).read_bytes()
             digest = hashlib.sha256(content).hexdigest()
             self._hashes[module] = digest
-            records = self._known.get(digest)
-            if records is None:
-                try:
-                    records = imports_of(ast.parse(content), self.package)
-                except (SyntaxError, ValueError):
-                    records = []  # running the notebook shows the error with its place
-            self._used[digest] = records
+            records = self.remember(digest, lambda: self._read(content))
             targets = {found for record in records for found in self._targets(record, importer=module)}
             self._direct[module] = targets | set(self._with_parents(module))
         return self._direct[module]
+
+    def _read(self, content: bytes) -> list[Import]:
+        try:
+            return imports_of(ast.parse(content), self.package)
+        except (SyntaxError, ValueError):
+            return []  # running the notebook shows the error with its place
 
     def _targets(self, record: Import, importer: str | None) -> list[str]:
         module, name, dots = record
@@ -112,11 +115,11 @@ class Library:
         return module.split(".")[0] == self.package and self._find(module) is not None
 
     def _find(self, module: str) -> Path | None:
-        stem = self.folder.joinpath(*module.split("."))
-        for path in (stem / "__init__.py", stem.with_name(stem.name + ".py")):
-            if path.is_file():
-                return path
-        return None
+        if module not in self._files:
+            stem = self.folder.joinpath(*module.split("."))
+            candidates = (stem / "__init__.py", stem.with_name(stem.name + ".py"))
+            self._files[module] = next((path for path in candidates if path.is_file()), None)
+        return self._files[module]
 
     def _file(self, module: str) -> Path:
         path = self._find(module)

@@ -13,7 +13,7 @@ from typing import Any
 
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
-from jupyter_core.utils import run_sync
+from jupyter_client.utils import run_sync
 
 # The path of a Unix socket holds about 104 bytes on macOS, 108 on Linux.
 _LONGEST_SOCKET_PATH = 100

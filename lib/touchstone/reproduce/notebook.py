@@ -31,8 +31,9 @@ class Notebook:
 def read_notebook(path: Path) -> Notebook:
     """Read the notebook at ``path``.
 
-    Raises ``NotebookError`` when it is missing, not a notebook of format 4, has code that does not parse, or
-    lacks the one cell tagged ``parameters`` that assigns ``profile``, ``seed`` and ``device``.
+    Raises ``NotebookError`` when it is missing, is not a notebook of format 4, or lacks the one cell tagged
+    ``parameters`` that assigns ``profile``, ``seed`` and ``device``. Other cells are not parsed
+    (``parse_cell``).
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -64,7 +65,6 @@ def parse_notebook(text: str) -> Notebook:
         if cell["cell_type"] != "code":
             continue
         source = _source(cell, position)
-        parse_cell(source, position)
         code.append(source)
         positions.append(position)
         stored = stored or bool(cell.get("outputs")) or cell.get("execution_count") is not None
@@ -91,7 +91,8 @@ def parse_cell(source: str, position: int = 0) -> ast.Module:
         return compile("\n".join(lines) + "\n", f"cell {position}", "exec", flags, dont_inherit=True)
     except SyntaxError as error:
         shown = f": {error.text.strip()}" if error.text else ""
-        raise NotebookError(f"cell {position}, line {error.lineno}: {error.msg}{shown}") from None
+        line = f", line {error.lineno}" if error.lineno else ""
+        raise NotebookError(f"cell {position}{line}: {error.msg}{shown}") from None
     except ValueError as error:
         raise NotebookError(f"cell {position}: {error}.") from None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from touchstone.reproduce.artefacts import digest, store_file
 from touchstone.reproduce.errors import ReproductionError
-from touchstone.reproduce.imports import Library
+from touchstone.reproduce.imports import Import, Library, imports_of
 from touchstone.reproduce.notebook import Notebook, NotebookError, parse_cell, read_notebook
 from touchstone.reproduce.project import Project, Variant
 from touchstone.reproduce.register import Paper
@@ -55,22 +55,23 @@ class Planner:
         path = paper.notebook(self.project)
         try:
             notebook = read_notebook(path)
+            inputs = self._inputs(notebook)
         except NotebookError as error:
             return Plan(paper, path, None, {}, "it cannot be run", str(error))
-        inputs = self._inputs(notebook)
         return Plan(paper, path, notebook, inputs, self._why_stale(paper, inputs))
 
     def close(self) -> None:
         self._library.save()
 
     def _inputs(self, notebook: Notebook) -> dict[str, Any]:
-        cells = zip(notebook.code, notebook.positions, strict=True)
+        code = digest(json.dumps(notebook.code).encode())
+        imports = self._library.remember(code, lambda: _imports(notebook))
         return {
-            "code": digest(json.dumps(notebook.code).encode()),
+            "code": code,
             "parameters": self.variant.parameters,
             "pinned": self._pinned,
             "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-            "modules": self._library.sources(parse_cell(source, position) for source, position in cells),
+            "modules": self._library.sources(imports),
         }
 
     def _why_stale(self, paper: Paper, inputs: dict[str, Any]) -> str | None:
@@ -100,6 +101,13 @@ class Planner:
             if not same:
                 return f"{self.project.relative(folder / name)} was changed by hand"
         return None
+
+
+def _imports(notebook: Notebook) -> list[Import]:
+    """What the code cells import; raises ``NotebookError`` for one that does not parse."""
+    cells = zip(notebook.code, notebook.positions, strict=True)
+    found = {record for source, position in cells for record in imports_of(parse_cell(source, position))}
+    return sorted(found)
 
 
 def stamp_file(project: Project, variant: Variant, slug: str) -> Path:

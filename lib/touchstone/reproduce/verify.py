@@ -54,7 +54,7 @@ def verify(
 
 
 def _variants(profile: str) -> list[Variant]:
-    """The runs that may be compared, the best first. A full run is evidence with ``auto`` and with ``cpu``."""
+    """The runs that may be compared, the best first. With ``cpu`` a full run is the evidence as well."""
     full = [Variant("full"), Variant("full", device="cpu")]
     if profile == "auto":
         return [*full, Variant("quick")]

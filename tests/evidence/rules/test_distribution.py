@@ -42,7 +42,7 @@ def test_draws_that_the_docstring_asks_for(draws, enough):
 
 
 def test_two_samples_that_the_docstring_asks_for():
-    a, b = np.random.default_rng(3).normal(size=(2, 3320))
+    a, b = np.random.default_rng(3).normal(size=(2, 3330))
     assert SameDistribution(0.1, why="w").judge(Draws(a, b)).outcome == "accepts"
     with pytest.raises(MeasurementError, match="detect"):
         SameDistribution(0.1, why="w").judge(Draws(a[:3200], b[:3200]))

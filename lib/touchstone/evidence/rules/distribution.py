@@ -41,7 +41,7 @@ class SameDistribution(Rule):
 
     A true law is rejected in at most 1 % of the runs, whatever it is. A law at distance ``detects`` is rejected
     with a power of 99 %, guaranteed by the same inequality: fewer draws than that takes are a
-    ``MeasurementError`` (``detects`` = 0.1 takes 1060 draws against a law, 3320 against as many). The distance
+    ``MeasurementError`` (``detects`` = 0.1 takes 1060 draws against a law, 3330 against as many). The distance
     is the largest gap between distribution functions: normal draws off by a quarter of their deviation lie at
     0.1, Student's t with 4 degrees scaled to variance 1 at 0.053.
 

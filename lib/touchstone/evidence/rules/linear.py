@@ -72,7 +72,7 @@ class LinearIn(Rule):
     - the interval of the least-squares slope (``conf``) lies within the limits on it;
     - ``r2`` of the line is at least that much;
     - ``bend``, how far the middle of the best parabola sags below its chord, relative to the rise of the line:
-      its interval lies within ± ``bend``. The square root has -0.11 over one decade of x, the square +0.20.
+      its interval lies within ± ``bend``. The square root of x has -0.12 over one decade, the square +0.20.
 
     ``upper_bound=True`` is for O(·) claims: a curve that bends the favourable way (a quadratic phase) passes,
     and ``r2`` is not judged. An infinite y (an accuracy that was never reached) rejects. All parts have to
@@ -220,4 +220,4 @@ def _bend(x: np.ndarray, y: np.ndarray, slope: float, conf: float) -> tuple[floa
     sag = float(coefficients[2])
     if rise <= rounding:
         return math.copysign(math.inf, sag), (-math.inf, math.inf)
-    return sag / rise, ((sag - half) / rise, (sag + half) / rise)
+    return float(sag / rise), (float((sag - half) / rise), float((sag + half) / rise))

@@ -55,22 +55,22 @@ _OTHER_COMPARISON = {
 }  # fmt: skip
 _PAIRS = [
     ("min", "max"), ("minimum", "maximum"), ("argmin", "argmax"), ("any", "all"), ("floor", "ceil"),
-    ("zeros", "ones"), ("zeros_like", "ones_like"), ("flatnonzero", "flatnonzero"),
+    ("zeros", "ones"), ("zeros_like", "ones_like"),
 ]  # fmt: skip
-_OTHER_EXTREMUM = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1]) if a != b}
+_OTHER_EXTREMUM = {a: b for pair in _PAIRS for a, b in (pair, pair[::-1])}
 _OTHER_FUNCTION = {
     "exp": ["expm1"], "expm1": ["exp"], "log": ["log1p", "log2"], "log1p": ["log"], "log2": ["log"],
-    "log10": ["log"], "sin": ["cos"], "cos": ["sin"], "asinh": ["asin"], "sqrt": ["square"],
+    "log10": ["log"], "sin": ["cos"], "cos": ["sin"], "sqrt": ["square"],
 }  # fmt: skip
-_IN_MATH = {"square": None}  # names that the module math lacks
+_NOT_IN_MATH = {"square"}
 _SCALED = {"exp", "expm1", "log", "log1p", "log2", "sqrt", "cosh", "sinh"}
-_DROPPED = {"abs", "fabs", "absolute", "clip", "reversed", "sqrt", "unique", "sort", "sorted", "cumsum", "roll"}
+_DROPPED = {"abs", "fabs", "absolute", "clip", "reversed", "sqrt", "unique", "sort", "sorted", "cumsum"}
 _TRANSPOSING = {"matrix_transpose", "transpose"}
 # The order of two arguments is no mistake to make: it does not matter, or the call would be nonsense.
 _ORDERLESS = {
     "isinstance", "zip", "getattr", "hasattr", "setattr", "max", "min", "hypot", "logaddexp", "maximum",
-    "minimum", "multiply", "add", "namespace", "array_namespace", "reshape", "take", "astype", "gcd", "replace",
-    "zeros", "ones", "empty", "require", "map",
+    "minimum", "multiply", "add", "namespace", "array_namespace", "reshape", "take", "astype", "gcd",
+    "replace", "zeros", "ones", "empty", "require", "map",
 }  # fmt: skip
 _AXES = {"axis", "axes"}
 _ATOMS = (ast.Name, ast.Constant, ast.Attribute, ast.Call, ast.Subscript)
@@ -85,6 +85,8 @@ class Mutant:
     function: str
     """The function it is in, such as ``_Rows.add``; empty at the top of the module."""
     line: int
+    lines: tuple[int, int]
+    """The first and the last line of the node that changed."""
     operator: str
     statement: str
     """The first line of the statement that it is in, as it stands in the source."""
@@ -122,14 +124,14 @@ def mutants_of(module: str, source: str, lines: Collection[int] | None = None) -
         seen.add(dump)
         first = source.splitlines()[statement.lineno - 1].strip()
         before, after = source.splitlines(), mutated.splitlines()
-        diff = [line for line in difflib.unified_diff(before, after, n=0, lineterm="")][3:]
+        diff = list(difflib.unified_diff(before, after, n=0, lineterm=""))[3:]
         becomes = " ".join(line[1:].strip() for line in diff if line.startswith("+"))
         place = (module, function, operator, first, becomes)
         counts[place] = counts.get(place, 0) + 1
         key = hashlib.sha256(repr((*place, counts[place])).encode()).hexdigest()[:16]
         found.append(
             Mutant(
-                module, function, node.lineno, operator, first, becomes,
+                module, function, node.lineno, (node.lineno, node.end_lineno), operator, first, becomes,
                 "\n".join(line for line in diff if not line.startswith("@@")), key, mutated,
             )
         )  # fmt: skip
@@ -178,7 +180,7 @@ def _changes(
             yield function, statement, statement, operator, replacement
         for root in roots:
             for node, context in _expressions(root, _Context()):
-                for operator, replacement in _of_expression(node, context, text):
+                for operator, replacement in _of_expression(node, text, context):
                     yield function, statement, node, operator, replacement
 
 
@@ -279,13 +281,13 @@ def _of_statement(statement: ast.stmt, text: _Text) -> Iterator[Change]:
 # -- what an expression may become -------------------------------------------------------------------------
 
 
-def _of_expression(node: ast.expr, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_expression(node: ast.expr, text: _Text, context: _Context) -> Iterator[Change]:
     maker = _MAKERS.get(type(node))
     if maker is not None:
-        yield from maker(node, context, text)
+        yield from maker(node, text, context)
 
 
-def _of_constant(node: ast.Constant, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_constant(node: ast.Constant, text: _Text, context: _Context) -> Iterator[Change]:
     value = node.value
     if isinstance(value, bool):
         yield "flag", str(not value)
@@ -300,7 +302,7 @@ def _of_constant(node: ast.Constant, context: _Context, text: _Text) -> Iterator
         yield "one per cent", f"(1.01 * {text.of(node)})"
 
 
-def _of_binary(node: ast.BinOp, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_binary(node: ast.BinOp, text: _Text, context: _Context) -> Iterator[Change]:
     if _holds_no_number(node):
         return
     left, right, symbol = text.operand(node.left), text.operand(node.right), _ARITHMETIC[type(node.op)]
@@ -322,7 +324,7 @@ def _of_binary(node: ast.BinOp, context: _Context, text: _Text) -> Iterator[Chan
             yield "one per cent", f"(1.01 * {text.operand(node)})"
 
 
-def _of_unary(node: ast.UnaryOp, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_unary(node: ast.UnaryOp, text: _Text, context: _Context) -> Iterator[Change]:
     if isinstance(node.op, ast.USub):
         if context.axis:
             yield "axis", "0"
@@ -332,7 +334,7 @@ def _of_unary(node: ast.UnaryOp, context: _Context, text: _Text) -> Iterator[Cha
         yield "connective", f"({text.of(node.operand)})"
 
 
-def _of_comparison(node: ast.Compare, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_comparison(node: ast.Compare, text: _Text, _: _Context) -> Iterator[Change]:
     operands = [text.operand(part) for part in (node.left, *node.comparators)]
     symbols = [_COMPARISONS[type(op)] for op in node.ops]
     for place, symbol in enumerate(symbols):
@@ -341,22 +343,22 @@ def _of_comparison(node: ast.Compare, context: _Context, text: _Text) -> Iterato
         yield "comparison", f"({' '.join([operands[0], *(f'{op} {value}' for op, value in pairs)])})"
 
 
-def _of_connective(node: ast.BoolOp, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_connective(node: ast.BoolOp, text: _Text, _: _Context) -> Iterator[Change]:
     other = " or " if isinstance(node.op, ast.And) else " and "
     yield "connective", f"({other.join(text.operand(value) for value in node.values)})"
 
 
-def _of_choice(node: ast.IfExp, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_choice(node: ast.IfExp, text: _Text, _: _Context) -> Iterator[Change]:
     body, test, orelse = (f"({text.of(part)})" for part in (node.body, node.test, node.orelse))
     yield "branch", f"({orelse} if {test} else {body})"
 
 
-def _of_attribute(node: ast.Attribute, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_attribute(node: ast.Attribute, text: _Text, _: _Context) -> Iterator[Change]:
     if node.attr in ("T", "mT"):
         yield "transposed", text.operand(node.value)
 
 
-def _of_call(node: ast.Call, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_call(node: ast.Call, text: _Text, context: _Context) -> Iterator[Change]:
     name = _name(node.func)
     stem = text.of(node.func)[: -len(name)] if name else ""
     arguments = [text.of(a) for a in (*node.args, *node.keywords)]
@@ -367,7 +369,7 @@ def _of_call(node: ast.Call, context: _Context, text: _Text) -> Iterator[Change]
     if name in _OTHER_EXTREMUM:
         yield "extremum", called(stem + _OTHER_EXTREMUM[name], arguments)
     for other in _OTHER_FUNCTION.get(name, []):
-        if not (stem == "math." and other in _IN_MATH):
+        if not (stem == "math." and other in _NOT_IN_MATH):
             yield "function", called(stem + other, arguments)
     if node.args and not isinstance(node.args[0], ast.Starred):
         first = text.operand(node.args[0])
@@ -388,12 +390,13 @@ def _of_call(node: ast.Call, context: _Context, text: _Text) -> Iterator[Change]
                 yield "off by one", called("range", [*arguments[:end], bound, *arguments[end + 1 :]])
     plain = len(node.args) >= 2 and not any(isinstance(a, ast.Starred) for a in node.args)
     if plain and name == "where" and len(node.args) == 3:
-        yield "swapped", called(text.of(node.func), [arguments[0], arguments[2], arguments[1], *arguments[3:]])
+        a, b, c, *rest = arguments
+        yield "swapped", called(text.of(node.func), [a, c, b, *rest])
     elif plain and name and name not in _ORDERLESS and name != "range":
         yield "swapped", called(text.of(node.func), [arguments[1], arguments[0], *arguments[2:]])
 
 
-def _of_comprehension(node: ast.expr, context: _Context, text: _Text) -> Iterator[Change]:
+def _of_comprehension(node: ast.expr, text: _Text, _: _Context) -> Iterator[Change]:
     for generator in node.generators:
         for condition in generator.ifs:
             whole, start = text.of(node), text.span(node)[0]

@@ -1,9 +1,9 @@
-"""The program that tries mistakes: one process that has the heavy libraries loaded, and a child for each trial.
+"""The program that tries mistakes: a process that has the heavy libraries loaded, and a child for each trial.
 
-Started as a file (``python -P trial.py FOLDER``). It reads requests from its standard input, one JSON object a
-line, and answers each with one on its standard output. Every trial runs in a forked child, in a session of its
-own, that has loaded nothing of the library yet; the module with the mistake is handed to the import system, and
-no file is changed.
+Started as a file (``python -P trial.py FOLDER``). It reads requests from its standard input, one JSON object
+a line, and answers each with one on its standard output. Every trial runs in a forked child, in a session of
+its own, that has loaded nothing of the library yet; the module with the mistake is handed to the import
+system, and no file is changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,7 @@ def _child(request: dict[str, Any], scratch: Path) -> None:
     """Never returns: a child that came back would go on as a second server."""
     try:
         os.setsid()
+        _die_with_parent()
         log = os.open(scratch / "log.txt", os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(log, 1)
@@ -122,7 +122,7 @@ def _limit_memory(size: int | None) -> None:
 # -- planting ------------------------------------------------------------------------------------------------
 
 
-class plant(importlib.abc.MetaPathFinder):  # noqa: N801 (used as a verb)
+class plant(importlib.abc.MetaPathFinder):
     """From now on importing ``module`` runs ``source`` in place of the file at ``path``."""
 
     def __init__(self, module: str, path: str, source: str) -> None:
@@ -130,7 +130,7 @@ class plant(importlib.abc.MetaPathFinder):  # noqa: N801 (used as a verb)
         self.used = False
         sys.meta_path.insert(0, self)
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:  # noqa: ARG002
         if fullname != self.module:
             return None
         self.used = True
@@ -146,14 +146,14 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return compile(self.planted, self.path, "exec", dont_inherit=True)
 
 
-# -- trial by notebook -----------------------------------------------------------------------------------------
+# -- trial by notebook -----------------------------------------------------------------------------------
 
 
 def run_cells(request: dict[str, Any]) -> dict[str, Any]:
     """Run the cells up to the first verdict that differs from ``expected``, or to the end.
 
-    The outcome is ``verdict``, ``error`` or ``passed``. With ``trace`` (a folder) the answer lists the lines of
-    the files in it that ran, and every module that was loaded.
+    The outcome is ``verdict``, ``error`` or ``passed``. With ``trace`` (a folder) the answer lists the lines
+    of the files in it that ran, and every module that was loaded.
     """
     expected = request.get("expected")
     names: dict[str, Any] = {"__name__": "__main__"}
@@ -190,36 +190,52 @@ def _verdicts(names: dict[str, Any]) -> dict[str, str]:
 
 
 def _trace(folder: str, lines: dict[str, set[int]]) -> None:
+    """Add the lines that run to ``lines``, by file, for the files in ``folder``."""
+
     def look(frame: Any, event: str, argument: Any) -> Any:  # noqa: ARG001
         name = frame.f_code.co_filename
         if not name.startswith(folder):
             return None
-        seen = lines.setdefault(name, set())
-        seen.add(frame.f_lineno)
+        # looked up anew each time: whoever gave the dictionary may empty it in between
+        lines.setdefault(name, set()).add(frame.f_lineno)
+        return local
 
-        def local(frame: Any, event: str, argument: Any) -> Any:  # noqa: ARG001
-            if event == "line":
-                seen.add(frame.f_lineno)
-            return local
-
+    def local(frame: Any, event: str, argument: Any) -> Any:  # noqa: ARG001
+        if event == "line":
+            lines.setdefault(frame.f_code.co_filename, set()).add(frame.f_lineno)
         return local
 
     threading.settrace(look)
     sys.settrace(look)
 
 
-# -- trial by tests --------------------------------------------------------------------------------------------
+# -- trial by tests --------------------------------------------------------------------------------------
 
 
 def run_tests(request: dict[str, Any]) -> dict[str, Any]:
-    """Run test files with pytest up to the first failure; the outcome is ``tests`` or ``passed``."""
+    """Run tests with pytest up to the first failure; the outcome is ``tests`` or ``passed``.
+
+    With ``trace`` (a folder) the answer tells, for each test, the lines of the files in it that ran, those of
+    the whole session's start and end excluded, and how long it took.
+    """
     import pytest
 
     os.chdir(request["root"])
     _quick_and_repeatable_properties()
     failed: list[tuple[str, str]] = []
+    lines: dict[str, set[int]] = {}
+    covered: dict[str, dict[str, list[int]]] = {}
+    took: dict[str, float] = {}
 
     class Recorder:
+        def pytest_runtest_logstart(self, nodeid: str) -> None:
+            lines.clear()
+            took[nodeid] = time.monotonic()
+
+        def pytest_runtest_logfinish(self, nodeid: str) -> None:
+            covered[nodeid] = {name: sorted(numbers) for name, numbers in lines.items()}
+            took[nodeid] = round(time.monotonic() - took[nodeid], 3)
+
         def pytest_runtest_logreport(self, report: Any) -> None:
             self._note(report)
 
@@ -232,17 +248,21 @@ def run_tests(request: dict[str, Any]) -> dict[str, Any]:
                 text = crash.message if crash is not None else report.longreprtext
                 failed.append((report.nodeid, text.strip()[-_LONGEST_DETAIL:]))
 
+    if request.get("trace"):
+        _trace(request["trace"], lines)
     status = pytest.main(
         [
-            "-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-m", "not slow", "--rootdir", request["root"],
+            "-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-m", "not slow",
+            "--rootdir", request["root"],
             # loaded before pytest could look at their assertions, which is no concern here
             "-W", "ignore::pytest.PytestAssertRewriteWarning",
-            *request["files"],
+            *request["tests"],
         ],
         plugins=[Recorder()],
     )  # fmt: skip
+    sys.settrace(None)
     if status == 0:
-        return {"outcome": "passed"}
+        return {"outcome": "passed", **({"covered": covered, "took": took} if request.get("trace") else {})}
     if status == 5:
         return {"outcome": "passed", "detail": "no test was collected"}
     test, text = failed[0] if failed else ("", f"pytest ended with status {int(status)}")
@@ -265,18 +285,16 @@ def _describe(error: BaseException) -> str:
     return (f"{type(error).__name__}: {text[0]}" if text else type(error).__name__)[:_LONGEST_DETAIL]
 
 
-def die_with_parent() -> None:
-    """Ask Linux to kill this process as soon as its parent is gone; elsewhere the end of the input tells."""
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process as soon as its parent is gone; elsewhere it ends with its trial."""
     if sys.platform == "linux":
         import ctypes
 
         set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM, 0, 0, 0)
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL, 0, 0, 0)
 
-
-_main: Callable[[Path], None] = serve
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends this process
     sys.dont_write_bytecode = True
-    _main(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]))

@@ -273,7 +273,7 @@ def test_ledger_holds_what_was_found(study, output):
     assert first["sizes"] == {"n": [256, {"log2": 320.0}]}
     assert first["numbers"] == {"largest_ratio": 0.5, "ratios": 1}
     assert first["limit"] == 1
-    assert first["controls"] == [
+    assert first["control"] == [
         {
             "name": "worse",
             "numbers": {"largest_ratio": 7.0, "ratios": 1},
@@ -288,7 +288,7 @@ def test_ledger_holds_what_was_found(study, output):
     assert second["seen"] == "three times as much"
     assert third["reason"] == "the rule does not reject the control ‘worse’"
     assert last["rule"] is None
-    assert last["controls"] == []
+    assert last["control"] == []
     assert last["reason"] == "it holds unless SETH fails"
     assert found["figures"] == [
         {

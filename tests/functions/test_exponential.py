@@ -184,6 +184,25 @@ def test_tail_against_multiple_precision(log10_radius, share, kind):
     assert abs(gap) <= 2e-10 + 1e-14 * abs(exp_tail_log(radius, degree, kind))
 
 
+@pytest.mark.parametrize(
+    ("radius", "degree"),
+    [
+        (1e-6, 44),
+        (1e-3, 60),
+        (1e-3, 200),
+        (10.0, 300),
+        (50.0, 600),
+        (900.0, 500),
+        (1500.0, 40),
+        (5000.0, 3000),
+    ],
+)
+def test_tail_where_the_expansion_takes_over(radius, degree):
+    exact = exact_log_tail(radius, degree, "chebyshev")
+    # four terms of the expansion: below 3e-11 from the 40th order on
+    assert abs(exp_tail_log(radius, degree) - exact) <= 3e-11 + 1e-14 * abs(exact)
+
+
 def test_tail_is_the_error_at_the_end_of_the_interval():
     radius, degree = 3.0, 8
     error = math.exp(radius) - float(chebyshev_exp(np.asarray(radius), radius, degree))

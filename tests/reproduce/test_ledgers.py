@@ -45,7 +45,7 @@ def test_verdicts_and_their_counts(make):
         (lambda ledger: ledger["checks"][0].update(verdict=None), "unknown verdict None"),
         (lambda ledger: ledger["checks"].append(3), "without an id"),
         (lambda ledger: ledger.update(extra=1), "schema"),
-        (lambda ledger: ledger["checks"][0].update(controls=[]), "schema"),
+        (lambda ledger: ledger["checks"][0].update(control=[]), "schema"),
     ],
 )
 def test_a_ledger_that_cannot_be_trusted(make, change, words):

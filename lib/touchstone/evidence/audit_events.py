@@ -103,9 +103,9 @@ def choose_event(
     """The event of largest ``objective`` over all scores (name: runs on the data, runs on the neighbour).
 
     Rates enter through Wilson's score bounds, which hold back events that a few runs make look good. Of
-    events within ``NEARLY`` (a share) of the best, the rarest is taken: where the two supports differ it keeps clear of
-    their edge, which runs that did not choose would cross. Cost: one sort of the runs and some hundred
-    thresholds a score.
+    events within a share ``NEARLY`` of the best, the rarest is taken: where the two supports differ it keeps
+    clear of their edge, which runs that did not choose would cross. Cost: one sort of the runs and about a
+    thousand thresholds a score.
     """
     z = CAUTION * float(ndtri((1 + conf) / 2))
     families, values, shares = [], [], []

@@ -92,7 +92,7 @@ class Verdict:
             "numbers": self.numbers,
             "interval": None if judgement is None or judgement.interval is None else list(judgement.interval),
             "limit": None if judgement is None else judgement.limit,
-            "controls": [
+            "control": [
                 {
                     "name": side.name,
                     "numbers": side.judgement.numbers,

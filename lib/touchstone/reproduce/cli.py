@@ -228,7 +228,7 @@ def _remove(project: Project) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(soft_wrap=not sys.stdout.isatty())
+    return Console(width=None if sys.stdout.isatty() else 200)
 
 
 def _warn_strays(strays: list[str]) -> None:

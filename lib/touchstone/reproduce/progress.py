@@ -128,6 +128,7 @@ class Display:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _table(self) -> Any:
+        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
 
@@ -145,9 +146,7 @@ class Display:
         waiting = sum(row.state == "waiting" for row in rows)
         failed = sum(row.state == "failed" for row in rows)
         done = sum(row.state == "done" for row in rows)
-        table.caption = f"{done} done, {failed} failed, {waiting} waiting"
-        table.caption_justify = "left"
-        return table
+        return Group(table, f"{done} done, {failed} failed, {waiting} waiting")
 
 
 def _line(row: Row) -> str:

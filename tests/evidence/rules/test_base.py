@@ -20,7 +20,7 @@ from touchstone.evidence.rules import (
     SlopesDoNotRise,
     SlopeWithin,
 )
-from touchstone.evidence.rules.base import Rule, finite_values
+from touchstone.evidence.rules.base import finite_values
 from touchstone.evidence.series import Series
 
 EVERY = [

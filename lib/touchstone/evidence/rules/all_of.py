@@ -59,7 +59,8 @@ class AllOf(Rule):
             outcome,
             {name: {"outcome": part.outcome, **part.numbers} for name, part in parts.items()},
             {name: part.limit for name, part in parts.items()},
-            "; ".join(f"{name}: {part.sentence}" for name, part in parts.items()),
+            # the parts that decided; the others stand in the numbers
+            "; ".join(f"{name}: {part.sentence}" for name, part in parts.items() if part.outcome == outcome),
             parts=parts,
         )
 

@@ -1,8 +1,8 @@
 """The survey: plant every mistake that a notebook reaches, one at a time, and see who notices.
 
 A mistake is tried first by the notebook (quick profile, up to the first verdict that moves), then, if no
-verdict moved, by the unit tests of its module. What has been found is kept, a line each, so that a survey that
-was stopped goes on where it was and one whose tests have grown tries the survivors again.
+verdict moved, by the unit tests of its module. What has been found is kept, a line each, so that a survey
+that was stopped goes on where it was, and one whose tests have grown tries the survivors again.
 """
 
 from __future__ import annotations

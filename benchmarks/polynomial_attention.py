@@ -3,8 +3,9 @@
     pip install ".[bench]"        # or: PyTorch's CPU build beside the project's own dependencies
     python benchmarks/polynomial_attention.py
 
-Float32, d = 4, scale 1/d, entries uniform in [-B, B] with B = (ln n)^(1/4), so that the logits fill
-[-sqrt(ln n), sqrt(ln n)]; both ends are planted. The peer is `scaled_dot_product_attention`, the fastest
+Float32, scale 1/d, entries uniform in [-B, B] with B = (ln n)^(1/4), so that the logits fill
+[-sqrt(ln n), sqrt(ln n)]; both ends are planted. First d = 4 and every n, then n = 2^14 and other d: the rank
+C(d + g, g) soon makes the method slower than what it replaces. The peer is `scaled_dot_product_attention`, the fastest
 exact attention on CPU that we know of, with as many threads as we take. Calls are taken in turns, each timed
 one after an untimed one when it is short, and the median is reported. Two degrees of the polynomial:
 
@@ -44,33 +45,32 @@ from touchstone.functions.exponential import exp_coefficients, exp_degree
 from touchstone.functions.monomials import monomial_plan
 from touchstone.instances.bounded import bounded_entries
 
-D = 4
 SAMPLED_FROM = 2**14  # beyond, errors are measured on sampled rows
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-def instance(n: int) -> tuple[Arrays, float]:
+def instance(n: int, d: int) -> tuple[Arrays, float]:
     """Float32 queries, keys and values, and the radius of their logits."""
     bound = math.log(n) ** 0.25
-    Q, K, V = (x.astype(np.float32) for x in bounded_entries(n, D, bound, stream(0, "benchmark", n)))
+    Q, K, V = (x.astype(np.float32) for x in bounded_entries(n, d, bound, stream(0, "benchmark", n, d)))
     return (Q, K, V), bound**2
 
 
 def ours(arrays: Arrays, radius: float, degree: int, workers: int) -> Callable[[], np.ndarray]:
     coefficients = exp_coefficients(radius, degree)
-    return lambda: polynomial_attention(*arrays, coefficients, scale=1 / D, workers=workers)
+    return lambda: polynomial_attention(*arrays, coefficients, scale=1 / arrays[0].shape[1], workers=workers)
 
 
 def peer(arrays: Arrays, workers: int) -> Callable[[], np.ndarray]:
     torch.set_num_threads(workers)
     q, k, v = (torch.from_numpy(x)[None, None] for x in arrays)
     exact = torch.nn.functional.scaled_dot_product_attention
-    return lambda: exact(q, k, v, scale=1 / D)[0, 0].numpy()
+    return lambda: exact(q, k, v, scale=1 / q.shape[-1])[0, 0].numpy()
 
 
 def interleaved(calls: list[Callable[[], object]], repeats: int, seconds: float) -> list[float]:
-    """Median wall clock of each call, taken in turns: ``repeats`` turns, fewer (at least 3) past ``seconds``."""
+    """Median wall clock of each call, in ``repeats`` turns; fewer, but at least 3, past ``seconds``."""
     times: list[list[float]] = [[] for _ in calls]
     for call in calls:
         call()
@@ -95,10 +95,12 @@ def checked_rows(Q: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([order[-32:], others])
 
 
-def _growth(name: str, n: int, degree: int, workers: int, answer: multiprocessing.SimpleQueue) -> None:
+def _growth(
+    name: str, n: int, d: int, degree: int, workers: int, answer: multiprocessing.SimpleQueue
+) -> None:
     """Peak resident growth of one call beyond its output, in bytes; run in a fresh process."""
-    arrays, radius = instance(n)
-    small, small_radius = instance(64)  # everything lazily loaded is loaded now
+    arrays, radius = instance(n, d)
+    small, small_radius = instance(64, d)  # everything lazily loaded is loaded now
     if name == "ours":
         ours(small, small_radius, degree, workers)()
         call = ours(arrays, radius, degree, workers)
@@ -118,27 +120,27 @@ def _status(key: str) -> int:
     raise KeyError(key)
 
 
-def extra_memory(name: str, n: int, degree: int, workers: int) -> float:
+def extra_memory(name: str, n: int, d: int, degree: int, workers: int) -> float:
     """Mebibytes, or NaN where the system does not tell."""
     if not sys.platform.startswith("linux"):
         return math.nan
     context = multiprocessing.get_context("spawn")
     answer = context.SimpleQueue()
-    process = context.Process(target=_growth, args=(name, n, degree, workers, answer))
+    process = context.Process(target=_growth, args=(name, n, d, degree, workers, answer))
     process.start()
     process.join()
     return max(0, answer.get()) / 2**20 if process.exitcode == 0 else math.nan
 
 
-def row(n: int, workers: int, repeats: int, seconds: float) -> tuple[list[str], float]:
-    """The row of ``n`` and the speed-up with the certified degree."""
-    arrays, radius = instance(n)
+def row(n: int, d: int, workers: int, repeats: int, seconds: float) -> tuple[list[str], float]:
+    """The row of ``n`` and ``d``, and the speed-up with the certified degree."""
+    arrays, radius = instance(n, d)
     Q, K, V = arrays
     certified = exp_degree(radius, -math.log(n))
 
     def choose() -> int:
         rng = stream(0, "sample", n)
-        return output_degree(Q, K, V, scale=1 / D, radius=radius, tol=1 / n, rng=rng, workers=workers)
+        return output_degree(Q, K, V, scale=1 / d, radius=radius, tol=1 / n, rng=rng, workers=workers)
 
     output = choose()
     calls = [
@@ -150,13 +152,14 @@ def row(n: int, workers: int, repeats: int, seconds: float) -> tuple[list[str], 
 
     rows = checked_rows(Q, n)
     wide = [x.astype(np.float64) for x in arrays]
-    exact = attention(wide[0][rows], wide[1], wide[2], scale=1 / D, block=256)
+    exact = attention(wide[0][rows], wide[1], wide[2], scale=1 / d, block=256)
     errors = [float(np.max(np.abs(call()[rows] - exact))) for call in calls]
     trivial = float(np.max(np.abs(np.mean(wide[2], axis=0) - exact)))
     cells = [
         f"2^{n.bit_length() - 1}",
-        f"{certified} ({monomial_plan(D, certified).rank})",
-        f"{output} ({monomial_plan(D, output).rank})",
+        str(d),
+        f"{certified} ({monomial_plan(d, certified).rank})",
+        f"{output} ({monomial_plan(d, output).rank})",
         *(f"{1e3 * t:.3g}" for t in times),
         f"{1e3 * t_choose:.3g}",
         f"**{times[2] / times[0]:.3g}x**",
@@ -164,14 +167,15 @@ def row(n: int, workers: int, repeats: int, seconds: float) -> tuple[list[str], 
         f"{times[2] / (times[1] + t_choose):.3g}x",
         *(f"{e * n:.2g}" for e in errors),
         f"{trivial * n:.3g}",
-        f"{extra_memory('ours', n, certified, workers):.1f}",
-        f"{extra_memory('peer', n, certified, workers):.1f}",
+        f"{extra_memory('ours', n, d, certified, workers):.1f}",
+        f"{extra_memory('peer', n, d, certified, workers):.1f}",
     ]
     return cells, times[2] / times[0]
 
 
 HEADER = [
     "n",
+    "d",
     "degree (rank), certified",
     "degree (rank), output",
     "certified, ms",
@@ -194,25 +198,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Polynomial attention against exact attention on CPU.")
     parser.add_argument("--least", type=int, default=8, help="smallest n is 2^LEAST (default 8)")
     parser.add_argument("--most", type=int, default=17, help="largest n is 2^MOST (default 17)")
+    parser.add_argument(
+        "--dimensions",
+        type=int,
+        nargs="*",
+        default=[2, 6, 8, 10],
+        help="other d, at n = 2^14 (default 2 6 8 10)",
+    )
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads of either side")
     parser.add_argument("--repeats", type=int, default=15, help="turns of the interleaved calls")
-    parser.add_argument(
-        "--seconds", type=float, default=20, help="no further turn after this long (at least 3)"
-    )
+    parser.add_argument("--seconds", type=float, default=20, help="no more turns after this long, but 3")
     options = parser.parse_args()
 
     libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "torch"))
     print(
-        f"Python {platform.python_version()}, {libraries}; {options.workers} threads on {platform.machine()}\n"
+        f"Python {platform.python_version()}, {libraries}; {platform.machine()}, {options.workers} threads."
     )
+    print(f"Load average at the start: {_load()}.\n")
     print("| " + " | ".join(HEADER) + " |")
     print("|" + "---:|" * len(HEADER))
     speed_ups = []
     for p in range(options.least, options.most + 1):
-        cells, speed_up = row(2**p, options.workers, options.repeats, options.seconds)
+        cells, speed_up = row(2**p, 4, options.workers, options.repeats, options.seconds)
         speed_ups.append((p, speed_up))
         print("| " + " | ".join(cells) + " |", flush=True)
-    print("\n" + crossover(speed_ups))
+    for d in options.dimensions:
+        cells, _ = row(2**14, d, options.workers, options.repeats, options.seconds)
+        print("| " + " | ".join(cells) + " |", flush=True)
+    print(f"\n{crossover(speed_ups)} Load average at the end: {_load()}.")
+
+
+def _load() -> str:
+    """What else the machine was doing; our own threads count too."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
 def crossover(speed_ups: list[tuple[int, float]]) -> str:
@@ -220,15 +238,15 @@ def crossover(speed_ups: list[tuple[int, float]]) -> str:
     ahead = [p for p, s in speed_ups if s > 1]
     behind = [p for p, s in speed_ups if s <= 1]
     if not ahead:
-        return f"No crossover up to n = 2^{speed_ups[-1][0]}."
+        return f"At d = 4 no crossover up to n = 2^{speed_ups[-1][0]}."
     if not behind:
-        return f"Ahead at every n from 2^{ahead[0]}."
+        return f"At d = 4 the certified polynomial is ahead at every n from 2^{ahead[0]}."
     last = max(behind)
     if last == speed_ups[-1][0]:
-        return f"Behind at n = 2^{last}, the largest tried."
+        return f"At d = 4 behind at n = 2^{last}, the largest tried."
     (p, s), (_, after) = next(pair for pair in pairwise(speed_ups) if pair[0][0] == last)
     exponent = p - math.log(s) / math.log(after / s)
-    return f"Crossover of the certified polynomial: n about 2^{exponent:.1f} = {2**exponent:.0f}."
+    return f"Crossover of the certified polynomial at d = 4: n about 2^{exponent:.1f} = {2**exponent:.0f}."
 
 
 if __name__ == "__main__":

@@ -61,11 +61,16 @@ def test_two_draws_have_no_spread_to_speak_of():
 @settings(max_examples=30, deadline=None)
 def test_p_value_counts_signs(differences):
     m = len(differences)
-    sums = [sum(s * d for s, d in zip(signs, differences, strict=True)) for signs in itertools.product((1, -1), repeat=m)]
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True))
+        for signs in itertools.product((1, -1), repeat=m)
+    ]
     assert sign_flip_p_value(differences) == pytest.approx(sum(s >= sum(differences) for s in sums) / 2**m)
 
 
 def test_p_value_of_many_pairs_is_near_the_normal_one():
     differences = np.random.default_rng(5).normal(size=60) + 0.3
     expected = stats.ttest_1samp(differences, 0, alternative="greater").pvalue
-    assert sign_flip_p_value(differences) == pytest.approx(expected, abs=4 * math.sqrt(expected / 9999) + 2e-3)
+    assert sign_flip_p_value(differences) == pytest.approx(
+        expected, abs=4 * math.sqrt(expected / 9999) + 2e-3
+    )

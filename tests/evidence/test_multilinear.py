@@ -44,7 +44,10 @@ def test_against_the_normal_equations(seed):
 
 def test_common_slope_against_indicator_columns():
     rng = np.random.default_rng(1)
-    curves = {k: Series(2.0 ** np.arange(5), k * 2.0 ** (0.5 * np.arange(5)) * np.exp(rng.normal(size=5))) for k in (1, 9, 70)}
+    curves = {
+        k: Series(2.0 ** np.arange(5), k * 2.0 ** (0.5 * np.arange(5)) * np.exp(rng.normal(size=5)))
+        for k in (1, 9, 70)
+    }
     X = {"x": np.concatenate([c.log_x for c in curves.values()])}
     X |= {f"k{i}": np.repeat(np.eye(3)[i], 5) for i in (1, 2)}
     plane = multilinear_fit(X, np.concatenate([c.log_y for c in curves.values()]), 0.99)

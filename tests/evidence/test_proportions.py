@@ -29,7 +29,7 @@ def test_ends_solve_their_equations(n, data, conf):
     low, one = clopper_pearson(k, n, conf, "lower")
     zero, high = clopper_pearson(k, n, conf, "upper")
     assert (zero, one) == (0, 1)
-    # at the lower end as many events or more have exactly the probability 1 - conf, at the upper as many or fewer
+    # at the lower end as many events or more have probability 1 - conf, at the upper as many or fewer
     assert low == 0 if k == 0 else tail(n, low, k) == pytest.approx(1 - conf, rel=1e-6)
     assert high == 1 if k == n else 1 - tail(n, high, k + 1) == pytest.approx(1 - conf, rel=1e-6)
     both = clopper_pearson(k, n, conf)

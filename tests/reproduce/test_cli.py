@@ -17,7 +17,7 @@ def test_help_is_quick(collection):
     assert done.returncode == 0
     for command in ("list", "reproduce", "verify", "new", "clean"):
         assert f"\n  {command} " in done.stdout
-    assert min(times) < 0.6  # 0.1 s where this was written; the goal is 0.3 s
+    assert min(times) < 0.6  # 0.14 to 0.2 s on a busy machine where this was written; the goal is 0.3 s
 
 
 def test_help_imports_nothing_heavy():

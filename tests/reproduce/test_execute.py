@@ -1,8 +1,10 @@
 import json
 import os
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -13,7 +15,13 @@ from touchstone.reproduce.progress import read_events
 
 
 @pytest.fixture
-def execute(tmp_path, make):
+def short_folder():
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def execute(tmp_path, make, short_folder):
     """Runs a notebook made of the given cells, plus one that leaves a ledger, in this process."""
 
     def run(*sources, finished=True, limit=60.0, parameters=None, text=None, **options):
@@ -26,11 +34,12 @@ def execute(tmp_path, make):
             parameters=parameters or {"profile": "quick", "seed": 3, "device": "cpu"},
             limit=limit,
             scratch=str(scratch),
+            sockets=str(short_folder),
             progress=str(tmp_path / "progress.jsonl"),
             **options,
         )
         outcome = run_job(job)
-        assert list(scratch.iterdir()) == [], "temporary files were left"
+        assert [*scratch.iterdir(), *short_folder.iterdir()] == [], "temporary files were left"
         assert [
             child for child in psutil.Process().children() if "kernel_main" in " ".join(child.cmdline())
         ] == []
@@ -194,7 +203,14 @@ def test_a_notebook_that_breaks_its_format(execute, make):
 
 
 def test_no_scratch_folder(make, tmp_path):
-    job = Job("paper", json.dumps(make.notebook()), {"profile": "quick"}, 10, scratch=str(tmp_path / "none"))
+    job = Job(
+        "paper",
+        json.dumps(make.notebook()),
+        {"profile": "quick"},
+        10,
+        scratch=str(tmp_path / "none"),
+        sockets=".",
+    )
     assert run_job(job).message.startswith("could not be run: No such file or directory")
 
 
@@ -208,11 +224,16 @@ def test_the_kernel_opens_no_port(execute):
     assert outputs(execute(cell)) == "0 True\n"
 
 
-def test_a_long_temporary_path_is_no_obstacle_to_sockets(execute, make, tmp_path):
+def test_a_job_finds_its_own_folders(make, tmp_path, monkeypatch):
+    """As on a machine that shares no disk with the one that asked; and with a path too long for sockets."""
     deep = tmp_path / ("d" * 60) / ("e" * 60)
     deep.mkdir(parents=True)
-    job = Job("paper", json.dumps(make.notebook(make.finish("paper"))), PARAMETERS, 60, scratch=str(deep))
-    assert run_job(job).status == "done"
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    assert (
+        run_job(Job("paper", json.dumps(make.notebook(make.finish("paper"))), PARAMETERS, 60)).status
+        == "done"
+    )
+    assert list(deep.iterdir()) == []
 
 
 PARAMETERS = {"profile": "quick", "seed": 0, "device": "cpu"}

@@ -181,8 +181,9 @@ def test_the_runner_itself_is_killed(collection, tmp_path, say_pid, kernel_pid):
     temporary = tmp_path / "t"
     temporary.mkdir()
     flag = tmp_path / "flag"
+    child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
     wait = f"import pathlib\nif not pathlib.Path({str(flag)!r}).exists():\n    time.sleep(60)"
-    collection.add("slow", say_pid(tmp_path / "pid"), wait)
+    collection.add("slow", child, say_pid(tmp_path / "pid"), wait)
     process = collection.start("reproduce", TMPDIR=str(temporary))
     kernel_pid(tmp_path / "pid")
     process.kill()
@@ -217,7 +218,10 @@ def test_a_worker_that_dies_once_is_made_good(collection, tmp_path):
 
 
 def test_a_notebook_that_always_kills_its_worker(collection):
-    collection.add("deadly", "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)")
+    child = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    collection.add(
+        "deadly", child, "import os, signal, time\nos.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)"
+    )
     collection.add("good", "import time\ntime.sleep(2)")
     collection.add("other")
     done = collection.run("reproduce")

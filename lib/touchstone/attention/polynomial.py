@@ -102,10 +102,11 @@ def polynomial_attention(
     with ``workers`` > 1 NumPy blocks run on that many threads (BLAS held to one thread each), and the
     result does not depend on their number.
 
-    Memory beyond input and output does not grow with ``n`` or ``m``: ``workers`` + 1 blocks of ``C(d/2 +
-    g, g) + C((d+1)/2 + g, g)`` features and ``C(d/2 + g - 1, g)(d_v + 1)`` products a row, and twice ``r
-    (d_v + 1)`` sums. Cost: ``(n + m) r (d_v + 1)`` multiply-adds in matrix products, and ``O((n + m)
-    C(d/2 + g, g) d_v)`` arithmetic.
+    Memory beyond input and output does not grow with ``n`` or ``m``. Of every token in the ``workers`` + 1
+    blocks it holds ``N1 + N2`` features and ``C(d/2 + g - 1, g)(d_v + 1)`` products, where ``N1`` and ``N2``
+    count the monomials of the two halves, ``C(d/2 + g, g)`` each for even ``d``; and a few times the
+    ``r (d_v + 1)`` sums over the keys. Cost: ``(n + m) r (d_v + 1)`` multiply-adds in matrix products, and
+    ``O((n + m)(N1 d_v + N2))`` arithmetic.
     """
     if V.ndim != 2 or V.shape[0] != K.shape[0]:
         raise ValueError(f"V of shape {tuple(V.shape)}: expected ({K.shape[0]}, d_v), a row for each key")

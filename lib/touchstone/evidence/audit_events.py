@@ -17,9 +17,9 @@ from scipy.special import betaincinv, ndtri
 CHOOSING = 4
 """One run in this many chooses the event; the others certify it. A larger share sharpens the choice little
 and costs the certificate its square root."""
-CAUTION = 1.2
+CAUTION = 1.4
 """How much wider than the confidence asks are the bounds that an event is chosen by: the best of many noisy
-estimates is too good, most of all in a far tail. On Gaussian and Laplace noise 1.0 and 1.5 lose power."""
+estimates is too good, most of all in a far tail. On Gaussian and Laplace noise 1.2 and 1.7 lose power."""
 NEARLY = 0.02
 """The share of ε (or μ) that may be given up for a rarer event."""
 
@@ -104,8 +104,8 @@ def choose_event(
 
     Rates enter through Wilson's score bounds, which hold back events that a few runs make look good. Of
     events within a share ``NEARLY`` of the best, the rarest is taken: where the two supports differ it keeps
-    clear of their edge, which runs that did not choose would cross. Cost: one sort of the runs and about a
-    thousand thresholds a score.
+    clear of their edge, which runs that did not choose would cross. Cost: one sort of the runs and some
+    hundred thresholds a score.
     """
     z = CAUTION * float(ndtri((1 + conf) / 2))
     families, values, shares = [], [], []
@@ -151,7 +151,7 @@ def _thresholds(data: np.ndarray, neighbour: np.ndarray) -> np.ndarray:
     ones that lie just outside the other side's range (an infinite loss, if the supports differ)."""
     pooled = np.sort(np.concatenate([data, neighbour]), kind="stable")
     last = len(pooled) - 1
-    tail = np.geomspace(1, last + 1, 384).astype(np.int64) - 1
+    tail = np.geomspace(1, last + 1, 192).astype(np.int64) - 1
     ranks = np.concatenate([np.linspace(0, last, 256).astype(np.int64), tail, last - tail])
     picked = [pooled[ranks]]
     for one, other in ((data, neighbour), (neighbour, data)):

@@ -27,9 +27,9 @@ def mean_interval(values: np.ndarray, conf: float = 0.99) -> Estimate:
     """The mean of independent draws ``values`` (m,), m >= 3, with an interval.
 
     Each end is the farther one of Student's t interval and, up to 1000 draws, of the bias-corrected and
-    accelerated bootstrap (SciPy): t alone falls short on the long side of a skewed sample, the bootstrap alone
-    falls short for few draws. The bootstrap draws from a fixed stream, so that the same values give the same
-    interval. Draws that are all equal give an interval of the width of their rounding.
+    accelerated bootstrap (SciPy): t alone falls short on the long side of a skewed sample, the bootstrap
+    alone falls short for few draws. The bootstrap draws from a fixed stream, so that the same values give the
+    same interval. Draws that are all equal give an interval of the width of their rounding.
 
     Raises ``MeasurementError`` for fewer than three draws. Cost: 10^4 resamples up to 1000 draws.
     """
@@ -60,7 +60,7 @@ def mean_interval(values: np.ndarray, conf: float = 0.99) -> Estimate:
 
 
 def sign_flip_p_value(differences: np.ndarray) -> float:
-    """How often random signs give ``differences`` (m,) a mean as large as theirs: the paired permutation test.
+    """How often random signs give ``differences`` (m,) as large a mean: the paired permutation test.
 
     Exact, whatever the distribution, if exchanging the two members of a pair changes nothing. All 2^m signs
     are tried up to m = 13, else 9999 random ones from a fixed stream (SciPy).

@@ -17,7 +17,7 @@ from touchstone.evidence.series import Series
 
 @dataclass(frozen=True)
 class MultilinearFit:
-    """A fitted plane ``y ≈ intercept + sum of coefficient · x``; ``coefficients`` by name, each with interval."""
+    """A fitted plane ``y ≈ intercept + Σ coefficient · x``; ``coefficients`` by name, each with interval."""
 
     coefficients: Mapping[str, Estimate]
     intercept: float
@@ -31,8 +31,8 @@ def multilinear_fit(
     """Least squares of ``y`` (m,) on the named columns of ``X``, each (m,), with a constant.
 
     Pass logarithms to get exponents. The intervals are Student's t, each at confidence ``conf``; every
-    departure from the plane counts as residual. Raises ``MeasurementError`` for fewer than p + 2 points with p
-    columns, values that are not finite, or columns that determine one another (the grid moved two sizes
+    departure from the plane counts as residual. Raises ``MeasurementError`` for fewer than p + 2 points with
+    p columns, values that are not finite, or columns that determine one another (the grid moved two sizes
     together); ``ValueError`` for a bad ``conf`` or no column. Cost: one QR of (m, p + 1).
     """
     if not 0 < conf < 1:
@@ -45,7 +45,9 @@ def multilinear_fit(
         if column.shape != y.shape:
             raise MeasurementError(f"{name} of length {len(column)}: expected {len(y)}, one for each y")
     if len(y) < len(columns) + 2:
-        raise MeasurementError(f"{len(y)} points: expected at least {len(columns) + 2} for {len(columns)} slopes")
+        raise MeasurementError(
+            f"{len(y)} points: expected at least {len(columns) + 2} for {len(columns)} slopes"
+        )
     centres = {name: float(column.mean()) for name, column in columns.items()}
     design = np.stack([column - centres[name] for name, column in columns.items()], axis=1)
     slopes, errors, residual = _least_squares(design, y - y.mean(), len(y) - len(columns) - 1)
@@ -60,7 +62,7 @@ def multilinear_fit(
 
 
 def common_slope(curves: Mapping[Any, Series], conf: float = 0.99) -> Estimate:
-    """The one exponent that fits all ``curves`` best, each with a constant of its own (analysis of covariance).
+    """The one exponent that fits all ``curves`` best, each with its own constant (analysis of covariance).
 
     Curves that do not share their exponent show as residual and widen the interval. Raises
     ``MeasurementError`` for no curve, curves of one size, or fewer than two points to spare.
@@ -74,7 +76,9 @@ def common_slope(curves: Mapping[Any, Series], conf: float = 0.99) -> Estimate:
     dy = np.concatenate([curve.log_y - curve.log_y.mean() for curve in curves.values()])
     freedom = len(dx) - len(curves) - 1
     if freedom < 1:
-        raise MeasurementError(f"{len(dx)} points in {len(curves)} curves: expected at least {len(curves) + 2}")
+        raise MeasurementError(
+            f"{len(dx)} points in {len(curves)} curves: expected at least {len(curves) + 2}"
+        )
     size = max(float(np.max(np.abs(curve.log_y))) for curve in curves.values())
     slopes, errors, _ = _least_squares(dx[:, None], dy, freedom, size)
     half = float(stats.t.ppf(0.5 + conf / 2, freedom)) * float(errors[0])

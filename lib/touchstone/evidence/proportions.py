@@ -22,18 +22,22 @@ def clopper_pearson(
     if side not in ("two-sided", "lower", "upper"):
         raise ValueError(f"side={side!r}: expected 'two-sided', 'lower' or 'upper'")
     if not 0 <= events <= trials or trials < 1:
-        raise ValueError(f"events={events!r} of trials={trials!r}: expected 0 <= events <= trials, trials >= 1")
+        raise ValueError(
+            f"events={events!r} of trials={trials!r}: expected 0 <= events <= trials, trials >= 1"
+        )
     if not 0 < conf < 1:
         raise ValueError(f"conf={conf!r}: expected a number between 0 and 1")
     miss = (1.0 - conf) / (2 if side == "two-sided" else 1)
     # quantiles of beta laws: SciPy's binomtest solves for the same ends, a hundred times slower
     low = 0.0 if events == 0 or side == "upper" else special.betaincinv(events, trials - events + 1, miss)
-    high = 1.0 if events == trials or side == "lower" else special.betainccinv(events + 1, trials - events, miss)
+    high = (
+        1.0 if events == trials or side == "lower" else special.betainccinv(events + 1, trials - events, miss)
+    )
     return float(low), float(high)
 
 
 def least_excess(trials: int, probability: float, conf: float = 0.99) -> int:
-    """The least number of events whose lower end (one-sided) lies above ``probability``; may be trials + 1."""
+    """The least number of events whose lower end (one-sided) is above ``probability``; may be trials + 1."""
     return int(stats.binom.isf(1.0 - conf, trials, probability)) + 1
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from touchstone.reproduce.artefacts import collect
 from touchstone.reproduce.ledgers import LEDGER, LedgerError, read_ledger
 from touchstone.reproduce.quick_imports import without_address_grammar
+from touchstone.reproduce.scratch import scratch_folders
 
 _LAST_LINES = 15
 _GRACE_AFTER_INTERRUPT = 5.0
@@ -42,6 +43,8 @@ class Job:
     """Seconds of wall clock for the whole notebook, the start of its kernel included."""
     scratch: str | None = None
     """A folder for temporary files; the system's own when None."""
+    sockets: str | None = None
+    """A folder with a short path for the sockets of the kernel; one is found when None."""
     library: str | None = None
     """The folder to put at the head of the kernel's import path."""
     cache: str | None = None
@@ -90,8 +93,15 @@ def run_job(job: Job) -> Outcome:
     if _stopped(job):
         return Outcome(job.slug, "stopped", "stopped before it began.")
     try:
-        with tempfile.TemporaryDirectory(prefix="k", dir=job.scratch, ignore_cleanup_errors=True) as folder:
-            outcome = _run(job, Path(folder), report, started + job.limit)
+        with contextlib.ExitStack() as stack:
+            files, sockets = job.scratch, job.sockets
+            if files is None or sockets is None:
+                own = stack.enter_context(scratch_folders())
+                files, sockets = files or str(own.files), sockets or str(own.sockets)
+            folder = stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="k", dir=files, ignore_cleanup_errors=True)
+            )
+            outcome = _run(job, Path(folder), Path(sockets), report, started + job.limit)
     except Exception as error:  # the harness or the machine, not the notebook: no kernel, no disk, no memory
         outcome = Outcome(job.slug, message=f"could not be run: {describe(error)}", detail=_traceback())
     outcome.seconds = time.monotonic() - started
@@ -142,7 +152,7 @@ class _Guard:
                 os._exit(70)  # this process is stuck itself; whoever asked takes note of its death
 
 
-def _run(job: Job, folder: Path, report: Reporter, deadline: float) -> Outcome:
+def _run(job: Job, folder: Path, sockets: Path, report: Reporter, deadline: float) -> Outcome:
     from touchstone.reproduce.kernel import Kernel, kernel_environment
 
     output = folder / "output"
@@ -154,7 +164,7 @@ def _run(job: Job, folder: Path, report: Reporter, deadline: float) -> Outcome:
     kernel = None
     outcome = Outcome(job.slug)
     try:
-        kernel = Kernel(folder, environment)
+        kernel = Kernel(folder, sockets, environment)
         live_kernels.add(kernel.pid)
         report("kernel", pid=kernel.pid)
         guard.watch(kernel)

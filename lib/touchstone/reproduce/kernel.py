@@ -15,10 +15,6 @@ from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.utils import run_sync
 
-# The path of a Unix socket holds about 104 bytes on macOS, 108 on Linux.
-_LONGEST_SOCKET_PATH = 100
-_SOCKET_ENDING = len("/k-ipc-1")
-
 _ONE_THREAD = (
     "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
@@ -34,19 +30,17 @@ _NOT_PASSED_ON = (
 class Kernel:
     """The running kernel of one notebook, in a session of its own; it talks over Unix sockets where it can.
 
-    ``folder`` is private to it and must be short where sockets live in the file system: it gets the
-    connection file, the kernel's log, temporary files, and the empty working directory. The working
-    directory is empty because a file that a notebook reads beside the library would be an input that no
-    staleness rule knows of.
+    ``folder`` is private to it and gets the kernel's log and its empty working directory: empty, because a
+    file that a notebook reads beside the library would be an input that no staleness rule knows of.
+    ``sockets`` gets a folder with the connection file and the sockets (``scratch.short_enough``).
     """
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, sockets: Path, environment: dict[str, str]) -> None:
         self.log_file = folder / "kernel.log"
-        self._sockets: tempfile.TemporaryDirectory[str] | None = None
+        self._sockets = tempfile.TemporaryDirectory(prefix="k", dir=sockets, ignore_cleanup_errors=True)
         work = folder / "work"
         work.mkdir()
-        self.manager = _Manager(connection_file=str(self._socket_folder() / "k.json"), **_transport())
+        self.manager = _Manager(connection_file=str(Path(self._sockets.name) / "k.json"), **_transport())
         with open(self.log_file, "wb") as log:
             run_sync(self.manager.start_kernel)(env=environment, cwd=str(work), stdout=log, stderr=log)
         self.process: subprocess.Popen[bytes] = self.manager.provisioner.process
@@ -73,8 +67,7 @@ class Kernel:
             self.process.wait(timeout=10)
         with contextlib.suppress(Exception):
             run_sync(self.manager.cleanup_resources)()
-        if self._sockets is not None:
-            self._sockets.cleanup()
+        self._sockets.cleanup()
         return status
 
     def log(self) -> str:
@@ -82,14 +75,6 @@ class Kernel:
         with contextlib.suppress(OSError):
             return self.log_file.read_text(encoding="utf-8", errors="replace").strip()
         return ""
-
-    def _socket_folder(self) -> Path:
-        if len(os.fsencode(self.folder)) + _SOCKET_ENDING <= _LONGEST_SOCKET_PATH or os.name == "nt":
-            return self.folder
-        self._sockets = tempfile.TemporaryDirectory(
-            prefix="touchstone-", dir="/tmp", ignore_cleanup_errors=True
-        )
-        return Path(self._sockets.name)
 
 
 class _Manager(AsyncKernelManager):

@@ -140,8 +140,9 @@ class Display:
             table.add_column(title, justify="right" if title in ("cell", "elapsed") else "left")
         for row in shown:
             bar = ProgressBar(total=max(row.cells, 1), completed=row.cell, width=24)
+            cell = f"{row.cell}/{row.cells}" if row.cells else "start"
             table.add_row(
-                row.slug, f"{row.cell}/{row.cells}" if row.cells else "start", bar, f"{_elapsed(row):.0f} s"
+                row.slug, cell, bar, f"{_elapsed(row):.0f} s", describe_counts(row.verdicts or None)
             )
         waiting = sum(row.state == "waiting" for row in rows)
         failed = sum(row.state == "failed" for row in rows)

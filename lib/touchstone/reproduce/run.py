@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Any
 
 from touchstone.reproduce.artefacts import recover, store_file, store_folder
@@ -23,11 +20,11 @@ from touchstone.reproduce.lock import note, read_note, run_lock
 from touchstone.reproduce.plan import Plan, Planner, stamp_file, write_stamp
 from touchstone.reproduce.project import Project, Variant
 from touchstone.reproduce.register import Paper
+from touchstone.reproduce.scratch import Scratch, clear, scratch_folders
 
 # Seconds of wall clock for a whole notebook: about ten times what its profile allows on one quiet core, so
 # that only a notebook that hangs meets the limit, on a slow and busy machine too.
 LIMITS = {"full": 600.0, "quick": 200.0, "gpu": 1800.0}
-_SCRATCH = "touchstone-"
 _PATIENCE = 10.0
 
 
@@ -104,8 +101,8 @@ def _run(
     from touchstone.reproduce.progress import Display
 
     by_slug = {plan.paper.slug: plan for plan in plans}
-    with _scratch_folder() as scratch, _Interruptions(scratch) as interruptions:
-        note(lock, scratch=str(scratch))
+    with scratch_folders() as scratch, _Interruptions(scratch) as interruptions:
+        note(lock, scratch=scratch.folders)
         jobs = [_job(project, variant, plan, scratch, limit) for plan in plans]
         interruptions.jobs = jobs
         for plan in plans:
@@ -132,20 +129,21 @@ def _run(
         summary.signal = interruptions.signal
 
 
-def _job(project: Project, variant: Variant, plan: Plan, scratch: Path, limit: float) -> Job:
+def _job(project: Project, variant: Variant, plan: Plan, scratch: Scratch, limit: float) -> Job:
     assert plan.notebook is not None
-    progress = scratch / "progress"
+    progress = scratch.files / "progress"
     progress.mkdir(exist_ok=True)
     return Job(
         slug=plan.paper.slug,
         text=plan.notebook.text,
         parameters=dict(variant.parameters),
         limit=limit,
-        scratch=str(scratch),
+        scratch=str(scratch.files),
+        sockets=str(scratch.sockets),
         library=str(project.library),
         cache=str(project.cache),
         progress=str(progress / f"{plan.paper.slug}.jsonl"),
-        stop=str(scratch / "stop"),
+        stop=str(scratch.files / "stop"),
     )
 
 
@@ -224,20 +222,7 @@ def _clear_after_crash(project: Project, variant: Variant, lock: IO[str]) -> Non
         for path in folder.glob(".*"):
             with contextlib.suppress(OSError):
                 path.unlink()
-    left = read_note(lock).get("scratch")
-    if isinstance(left, str):
-        folder = Path(left)
-        ours = folder.name.startswith(_SCRATCH) and not folder.is_symlink()
-        if ours and (folder / "progress").is_dir():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    """A temporary folder with a short path: the kernels' sockets live in it."""
-    with tempfile.TemporaryDirectory(prefix=_SCRATCH, ignore_cleanup_errors=True) as folder:
-        (Path(folder) / "progress").mkdir()
-        yield Path(folder)
+    clear(read_note(lock).get("scratch"))
 
 
 class _Interruptions:
@@ -248,7 +233,7 @@ class _Interruptions:
     spot.
     """
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Scratch) -> None:
         self.signal: int | None = None
         self.jobs: list[Job] = []
         self._scratch = scratch
@@ -278,7 +263,7 @@ class _Interruptions:
             flush=True,
         )
         try:
-            (self._scratch / "stop").touch()
+            (self._scratch.files / "stop").touch()
         except OSError:  # a full disk: no file to see, so no time to wait
             self._end_now()
         threading.Thread(target=self._lose_patience, daemon=True).start()
@@ -291,5 +276,5 @@ class _Interruptions:
         from touchstone.reproduce.pool import kill_running
 
         kill_running(self.jobs)
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
         os._exit(128 + (self.signal or signal.SIGTERM))

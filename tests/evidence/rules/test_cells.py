@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from touchstone.evidence.errors import MeasurementError
-from touchstone.evidence.rules.cells import at, cells, combined, inside, shared_confidence
+from touchstone.evidence.rules.cells import at, cells, combined, shared_confidence
 
 
 def test_one_or_many():
@@ -32,27 +32,6 @@ def test_combined_is_as_all_of_would_say():
         elif set(outcomes) == {"accepts"}:
             expected = "accepts"
         assert combined(outcomes) == expected
-
-
-@pytest.mark.parametrize(
-    ("interval", "low", "high", "outcome"),
-    [
-        ((1, 2), 0, 3, "accepts"),
-        ((1, 2), 1, 2, "accepts"),
-        ((1, 2), 1.5, 3, "straddles"),
-        ((1, 2), 0, 1.5, "straddles"),
-        ((0, 9), 1, 2, "straddles"),
-        ((1, 2), 3, 4, "rejects"),
-        ((1, 2), -1, 0, "rejects"),
-        ((1, 2), None, 2, "accepts"),
-        ((1, 2), None, 0, "rejects"),
-        ((1, 2), 1, None, "accepts"),
-        ((1, 2), 3, None, "rejects"),
-        ((1, 2), 1.5, None, "straddles"),
-    ],
-)
-def test_inside(interval, low, high, outcome):
-    assert inside(interval, low, high) == outcome
 
 
 def test_errors_are_shared():

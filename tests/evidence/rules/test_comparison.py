@@ -58,7 +58,14 @@ def test_lower_confidence_takes_fewer_pairs():
 
 
 @pytest.mark.parametrize(
-    "bad", [Paired([1.0] * 9, [1.0] * 8), Paired(np.ones((3, 3)), np.ones((3, 3))), {"a": [1.0] * 9}, np.ones((3, 3)), [np.nan] * 9]
+    "bad",
+    [
+        Paired([1.0] * 9, [1.0] * 8),
+        Paired(np.ones((3, 3)), np.ones((3, 3))),
+        {"a": [1.0] * 9},
+        np.ones((3, 3)),
+        [np.nan] * 9,
+    ],
 )
 def test_bad_measurements(bad):
     with pytest.raises(MeasurementError):

@@ -37,7 +37,7 @@ def test_draws_that_the_docstring_asks_for(draws, enough):
     if enough:
         assert SameDistribution(0.1, why="w").judge(Draws(values, stats.norm.cdf)).outcome == "accepts"
     else:
-        with pytest.raises(MeasurementError, match="to detect a distance of 0.1"):
+        with pytest.raises(MeasurementError, match=r"to detect a distance of 0\.1"):
             SameDistribution(0.1, why="w").judge(Draws(values, stats.norm.cdf))
 
 
@@ -51,7 +51,9 @@ def test_two_samples_that_the_docstring_asks_for():
 def test_tolerance_for_a_law_that_holds_in_the_limit():
     near = np.random.default_rng(4).standard_t(4, size=100_000) / 2**0.5
     assert SameDistribution(0.1, why="w").judge(Draws(near, stats.norm.cdf)).outcome == "rejects"
-    assert SameDistribution(0.1, tolerance=0.06, why="w").judge(Draws(near, stats.norm.cdf)).outcome == "accepts"
+    assert (
+        SameDistribution(0.1, tolerance=0.06, why="w").judge(Draws(near, stats.norm.cdf)).outcome == "accepts"
+    )
 
 
 def test_cells_share_the_error():
@@ -60,7 +62,10 @@ def test_cells_share_the_error():
     rule = SameDistribution(0.1, why="w")
     assert rule.judge(rows).outcome == "accepts"
     assert rule.judge(rows).limit > rule.judge(rows[0]).limit
-    assert rule.judge(rows | {"t": Draws(rng.normal(size=2000) + 0.4, stats.norm.cdf)}).numbers["worst_at"] == "t"
+    assert (
+        rule.judge(rows | {"t": Draws(rng.normal(size=2000) + 0.4, stats.norm.cdf)}).numbers["worst_at"]
+        == "t"
+    )
 
 
 def test_trivial_draws():

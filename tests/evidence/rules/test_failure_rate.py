@@ -38,13 +38,14 @@ def test_false_alarms_and_power_exactly(delta, cells):
         parts = {str(i): Trials(0, n) for i in range(cells)}
         try:
             rule.judge(parts)
-        except MeasurementError as error:
-            assert "expected at least" in str(error)
-            continue
+        except MeasurementError:
+            continue  # too few trials to decide
         judged += 1
         # one cell fails k times, the others never: the least k that rejects
         k = bisect.bisect_left(
-            range(n), True, key=lambda k, n=n, parts=parts: rule.judge(parts | {"0": Trials(k, n)}).outcome == "rejects"
+            range(n),
+            True,
+            key=lambda k, n=n, parts=parts: rule.judge(parts | {"0": Trials(k, n)}).outcome == "rejects",
         )
         assert cells * stats.binom.sf(k - 1, n, delta) <= 0.01 * (1 + 1e-9)
         assert stats.binom.sf(k - 1, n, rule.effect) >= 0.99
@@ -112,7 +113,17 @@ def test_too_few_trials_are_an_error():
 
 
 @pytest.mark.parametrize(
-    "bad", [Trials(-1, 90), Trials(91, 90), Trials(0, 0), Trials(1.0, 90), Trials(True, 90), np.zeros(90), [0, 1], None]
+    "bad",
+    [
+        Trials(-1, 90),
+        Trials(91, 90),
+        Trials(0, 0),
+        Trials(1.0, 90),
+        Trials(True, 90),
+        np.zeros(90),
+        [0, 1],
+        None,
+    ],
 )
 def test_bad_measurements(bad):
     for rule in (FailureRateAtMost(0.1, why="w"), FailureRateAtLeast(0.1, why="w")):
@@ -122,7 +133,13 @@ def test_bad_measurements(bad):
 
 @pytest.mark.parametrize(
     "settings_",
-    [{"delta": 0}, {"delta": 1}, {"delta": 0.1, "detects": 0.1}, {"delta": 0.1, "detects": 1.5}, {"delta": 0.1, "conf": 1}],
+    [
+        {"delta": 0},
+        {"delta": 1},
+        {"delta": 0.1, "detects": 0.1},
+        {"delta": 0.1, "detects": 1.5},
+        {"delta": 0.1, "conf": 1},
+    ],
 )
 def test_bad_settings(settings_):
     with pytest.raises(ValueError, match="expected"):

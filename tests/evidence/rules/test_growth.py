@@ -26,7 +26,10 @@ def test_several_curves_share_a_slope_and_not_a_constant():
     rule = NoGrowth(0.1, why="w")
     flat = {k: Series(N, 10.0**k * np.asarray(noisy(0, k).y)) for k in range(4)}
     assert rule.judge(flat).outcome == "accepts"
-    assert rule.judge({k: Series(N, 10.0**k * np.asarray(noisy(0.5, k).y)) for k in range(4)}).outcome == "rejects"
+    assert (
+        rule.judge({k: Series(N, 10.0**k * np.asarray(noisy(0.5, k).y)) for k in range(4)}).outcome
+        == "rejects"
+    )
     assert rule.judge(flat).numbers["curves"] == 4
     # curves that do not agree widen the interval until it does not decide
     assert rule.judge({0: noisy(-2, 1), 1: noisy(2, 2)}).outcome == "straddles"

@@ -82,7 +82,9 @@ def test_steps_of_runs():
     halving = [2.0**-k for k in range(40)]
     points = Points.of_steps(halving, eps)
     assert points.y.tolist() == [math.ceil(math.log2(1 / e)) for e in eps]
-    assert LinearIn("ln 1/ε", slope_at_least=1.3, slope_at_most=1.6, why="w").judge(points).outcome == "accepts"
+    assert (
+        LinearIn("ln 1/ε", slope_at_least=1.3, slope_at_most=1.6, why="w").judge(points).outcome == "accepts"
+    )
     both = Points.of_steps([halving, [10 * e for e in halving]], eps)
     assert both.y.tolist() == points.y.tolist() * 2
     absolute = Points.of_steps([[10 * e for e in halving]], [1e-1], relative=False)

@@ -38,7 +38,9 @@ def test_cells_widen_one_another_and_the_worst_is_named():
     assert shifted.numbers["worst_at"] == "bad"
 
 
-@pytest.mark.parametrize("bad", [[1.0, 2.0], [[1.0, 2.0, 3.0]], [1, 2, np.inf], 1.0, {"a": [1.0]}, [True, False, True]])
+@pytest.mark.parametrize(
+    "bad", [[1.0, 2.0], [[1.0, 2.0, 3.0]], [1, 2, np.inf], 1.0, {"a": [1.0]}, [True, False, True]]
+)
 def test_bad_measurements(bad):
     with pytest.raises(MeasurementError):
         MeanWithin(0, 1, why="w").judge(bad)

@@ -39,7 +39,9 @@ def test_one_short_run_does_not_decide():
 
 
 def test_the_law_may_begin_late():
-    slow_start = [[1.0, 0.9, 0.8, 0.7, 0.3 * s, (0.3 * s) ** 2, (0.3 * s) ** 4, (0.3 * s) ** 8] for s in (0.8, 0.9, 1.0)]
+    slow_start = [
+        [1.0, 0.9, 0.8, 0.7, 0.3 * s, (0.3 * s) ** 2, (0.3 * s) ** 4, (0.3 * s) ** 8] for s in (0.8, 0.9, 1.0)
+    ]
     assert OrderAtLeast(1.9, why="w").judge(slow_start).outcome == "straddles"
     assert OrderAtLeast(1.9, below=0.31, why="w").judge(slow_start).outcome == "accepts"
 
@@ -50,7 +52,9 @@ def test_bad_measurements(bad):
         OrderAtLeast(1.8, why="w").judge(bad)
 
 
-@pytest.mark.parametrize("settings", [{"order": 0}, {"order": 2, "below": 0}, {"order": 2, "floor": -1}, {"order": 2, "scale": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"order": 0}, {"order": 2, "below": 0}, {"order": 2, "floor": -1}, {"order": 2, "scale": 0}]
+)
 def test_bad_settings(settings):
     with pytest.raises(ValueError, match="expected"):
         OrderAtLeast(**settings, why="w")

@@ -30,7 +30,9 @@ def test_true_cells_share_their_error():
     rng = np.random.default_rng(1)
     rule, p = RateMatches(0.08, why="w"), np.linspace(0.05, 0.95, 20)
     seen = [
-        rule.judge({i: Frequency(int(rng.binomial(4000, q)), 4000, float(q)) for i, q in enumerate(p)}).outcome
+        rule.judge(
+            {i: Frequency(int(rng.binomial(4000, q)), 4000, float(q)) for i, q in enumerate(p)}
+        ).outcome
         for _ in range(60)
     ]
     assert set(seen) == {"accepts"}
@@ -49,7 +51,14 @@ def test_worst_cell_is_named():
 
 @pytest.mark.parametrize(
     "bad",
-    [Frequency(1, 0, 0.5), Frequency(3, 2, 0.5), Frequency(1, 2, 1.5), Frequency(1, 2, float("nan")), Frequency(0.5, 2, 0.5), 3],
+    [
+        Frequency(1, 0, 0.5),
+        Frequency(3, 2, 0.5),
+        Frequency(1, 2, 1.5),
+        Frequency(1, 2, float("nan")),
+        Frequency(0.5, 2, 0.5),
+        3,
+    ],
 )
 def test_bad_measurements(bad):
     with pytest.raises(MeasurementError):

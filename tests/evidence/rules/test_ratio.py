@@ -44,6 +44,20 @@ def test_allowance_for_rounding():
     assert RatioWithin(0.99, 1, why="w").judge(Ratios([0.99 - 1e-8], 1e-9)).outcome == "rejects"
 
 
+def test_an_open_end():
+    least = RatioWithin(low=0.9, why="w")
+    assert least.judge([0.9, 5.0]).outcome == "accepts"
+    assert least.judge([0.89, 5.0]).outcome == "rejects"
+    assert least.judge([0.89]).limit == (0.9, np.inf)
+    assert "at or above 0.9" in least.judge([0.89]).sentence
+    assert RatioWithin(high=-1, why="w").judge([-3.0, -1.0]).outcome == "accepts"
+    assert RatioWithin(low=0, why="w").judge(Ratios([-1e-13], 1e-12)).outcome == "accepts"
+    with pytest.raises(MeasurementError, match="round-off allowance"):
+        least.judge(Ratios([0.5], 0.9))
+    with pytest.raises(ValueError, match="at least one limit"):
+        RatioWithin(why="w")
+
+
 def test_an_allowance_as_large_as_the_limit_is_an_error():
     with pytest.raises(MeasurementError, match="round-off allowance"):
         RatioAtMost(1, why="w").judge(Ratios([0.5], 1.0))

@@ -34,7 +34,7 @@ def cells(measurement: Any, read: Callable[[Any], T]) -> dict[str, T]:
 
 
 def shared_confidence(conf: float, count: int) -> float:
-    """The confidence of each of ``count`` intervals that hold together with confidence ``conf`` (Bonferroni)."""
+    """The confidence of each of ``count`` intervals that hold together at ``conf`` (Bonferroni)."""
     return 1.0 - (1.0 - conf) / count
 
 
@@ -44,17 +44,6 @@ def combined(outcomes: Iterable[Outcome]) -> Outcome:
     if "rejects" in outcomes:
         return "rejects"
     return "accepts" if all(outcome == "accepts" for outcome in outcomes) else "straddles"
-
-
-def inside(interval: tuple[float, float], low: float | None, high: float | None) -> Outcome:
-    """Whether ``interval`` lies in [low, high] (accepts), beyond it (rejects) or across an end (straddles).
-
-    ``None`` leaves that end open.
-    """
-    if (low is not None and interval[1] < low) or (high is not None and interval[0] > high):
-        return "rejects"
-    within = (low is None or interval[0] >= low) and (high is None or interval[1] <= high)
-    return "accepts" if within else "straddles"
 
 
 def at(label: str) -> str:

@@ -11,7 +11,14 @@ from scipy import stats
 
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import shown
-from touchstone.evidence.rules.base import Judgement, Outcome, Rule, finite_values, require_confidence, require_number
+from touchstone.evidence.rules.base import (
+    Judgement,
+    Outcome,
+    Rule,
+    finite_values,
+    require_confidence,
+    require_number,
+)
 from touchstone.evidence.rules.cells import at, cells, combined, shared_confidence
 
 POWER = 0.99
@@ -31,12 +38,12 @@ class CountsMatch(Rule):
     """The counts follow the stated probabilities: Pearson's chi-square stays below its quantile.
 
     The measurement is ``Counts``, or a mapping of labels to them (1 - ``conf`` is then shared between the
-    cells). More than the quantile rejects, anything else accepts. True probabilities are rejected in about
-    1 % of the runs (the chi-square law is a limit: every category needs an expected count of 5, rarer ones
-    are to be merged). Frequencies whose deviation is w = ``detects`` are rejected with a power of 99 %, by the
+    cells). More than the quantile rejects, anything else accepts. True probabilities are rejected in about 1
+    % of the runs (the chi-square law is a limit: every category needs an expected count of 5, rarer ones are
+    to be merged). Frequencies whose deviation is w = ``detects`` are rejected with a power of 99 %, by the
     non-central law; fewer draws are a ``MeasurementError``. w is the root mean square of the categories'
-    *relative* deviations, weighted by their probabilities: every probability off by 10 %, up or down, has
-    w = 0.1.
+    *relative* deviations, weighted by their probabilities: every probability off by 10 %, up or down, has w =
+    0.1.
     """
 
     detects: float
@@ -87,20 +94,22 @@ class CountsMatch(Rule):
     def triviality(self, measurement: Any) -> str | None:  # noqa: ARG002
         return None  # equal counts are what a uniform sampler as control gives
 
-    def _require_enough(self, label: str, observed: np.ndarray, probabilities: np.ndarray, level: float) -> None:
+    def _require_enough(
+        self, label: str, observed: np.ndarray, probabilities: np.ndarray, level: float
+    ) -> None:
         where = f"{label}: " if label else ""
         draws, freedom = observed.sum(), len(observed) - 1
         rarest = float(probabilities.min()) * draws
         if rarest < LEAST_EXPECTED:
             raise MeasurementError(
-                f"{where}expected count {rarest:.3g} in the rarest category: expected at least {LEAST_EXPECTED}; "
-                "merge categories or draw more"
+                f"{where}expected count {rarest:.3g} in the rarest category: expected at least "
+                f"{LEAST_EXPECTED}; merge categories or draw more"
             )
         power = float(stats.ncx2.sf(stats.chi2.isf(level, freedom), freedom, draws * self.detects**2))
         if power < POWER:
             raise MeasurementError(
-                f"{where}{int(draws)} draws: a deviation of {self.detects:g} would be detected with a power of only "
-                f"{100 * power:.3g} %; expected {100 * POWER:g} %, so draw more"
+                f"{where}{int(draws)} draws: a deviation of {self.detects:g} would be detected with a power "
+                f"of only {100 * power:.3g} %; expected {100 * POWER:g} %, so draw more"
             )
 
 
@@ -111,13 +120,13 @@ def _counts(measurement: Any) -> tuple[np.ndarray, np.ndarray]:
     probabilities = finite_values(measurement.probabilities, "probabilities")
     if observed.ndim != 1 or observed.shape != probabilities.shape or len(observed) < 2:
         raise MeasurementError(
-            f"observed and probabilities of shapes {observed.shape} and {probabilities.shape}: expected two equal "
-            "rows of at least two categories"
+            f"observed and probabilities of shapes {observed.shape} and {probabilities.shape}: expected two "
+            "equal rows of at least two categories"
         )
     if np.any(observed < 0) or np.any(observed != np.round(observed)) or observed.sum() == 0:
         raise MeasurementError("observed: expected counts, not all zero")
     if np.any(probabilities <= 0) or abs(float(probabilities.sum()) - 1) > 1e-9:
         raise MeasurementError(
-            f"probabilities that sum to {float(probabilities.sum()):.6g}: expected positive ones that sum to 1"
+            f"probabilities that sum to {float(probabilities.sum()):.6g}: expected positive ones with sum 1"
         )
     return observed, probabilities

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,14 @@ from scipy import stats
 
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import shown
-from touchstone.evidence.rules.base import Judgement, Outcome, Rule, finite_values, require_confidence, require_number
+from touchstone.evidence.rules.base import (
+    Judgement,
+    Outcome,
+    Rule,
+    finite_values,
+    require_confidence,
+    require_number,
+)
 from touchstone.evidence.rules.cells import at, cells, combined, shared_confidence
 
 POWER = 0.99
@@ -39,11 +47,11 @@ class SameDistribution(Rule):
     one sample (SciPy's ``kstwo``) and the bound of Dvoretzky, Kiefer and Wolfowitz for two; ``tolerance`` is
     added for laws that hold in a limit only. More rejects, anything else accepts.
 
-    A true law is rejected in at most 1 % of the runs, whatever it is. A law at distance ``detects`` is rejected
-    with a power of 99 %, guaranteed by the same inequality: fewer draws than that takes are a
-    ``MeasurementError`` (``detects`` = 0.1 takes 1060 draws against a law, 3330 against as many). The distance
-    is the largest gap between distribution functions: normal draws off by a quarter of their deviation lie at
-    0.1, Student's t with 4 degrees scaled to variance 1 at 0.053.
+    A true law is rejected in at most 1 % of the runs, whatever it is. A law at distance ``detects`` is
+    rejected with a power of 99 %, guaranteed by the same inequality: fewer draws than that takes are a
+    ``MeasurementError`` (``detects`` = 0.1 takes 1060 draws against a law, 3330 against as many). The
+    distance is the largest gap between distribution functions: normal draws off by a quarter of their
+    deviation lie at 0.1, Student's t with 4 degrees scaled to variance 1 at 0.053.
 
     Source: P. Massart, *The tight constant in the Dvoretzky–Kiefer–Wolfowitz inequality* (1990).
     """
@@ -80,8 +88,8 @@ class SameDistribution(Rule):
                 where = f"{label}: " if label else ""
                 factor = ((chance + miss) / (self.detects - self.tolerance)) ** 2
                 raise MeasurementError(
-                    f"{where}{part.sizes} draws: expected about {factor:.2g} times as many to detect a distance "
-                    f"of {self.detects:g} with a power of {100 * POWER:g} %"
+                    f"{where}{part.sizes} draws: expected about {factor:.2g} times as many to detect a "
+                    f"distance of {self.detects:g} with a power of {100 * POWER:g} %"
                 )
             distances[label], limits[label] = part.distance, chance + self.tolerance
             outcomes[label] = "accepts" if part.distance <= limits[label] else "rejects"
@@ -125,7 +133,9 @@ def _sample(measurement: Any) -> _Sample:
     if callable(measurement.reference):
         heights = np.asarray(measurement.reference(np.sort(values)), dtype=np.float64)
         if heights.shape != values.shape or not np.all((heights >= 0) & (heights <= 1)):
-            raise MeasurementError("reference: expected a distribution function, with one height in [0, 1] a value")
+            raise MeasurementError(
+                "reference: expected a distribution function, with one height in [0, 1] a value"
+            )
         if np.any(np.diff(heights) < 0):
             raise MeasurementError("reference: expected a distribution function that does not fall")
         test = stats.ks_1samp(values, measurement.reference)
@@ -133,6 +143,11 @@ def _sample(measurement: Any) -> _Sample:
     others = _row("reference", measurement.reference)
     test = stats.ks_2samp(values, others, method="asymp")
     return _Sample(float(test.statistic), float(test.pvalue), (len(values), len(others)), constant)
+
+
+@functools.lru_cache(maxsize=256)
+def _exact_quantile(level: float, m: int) -> float:
+    return float(stats.kstwo.isf(level, m))
 
 
 def _row(name: str, values: Any) -> np.ndarray:
@@ -146,7 +161,7 @@ def _quantiles(part: _Sample, level: float) -> tuple[float, float]:
     """The distance that chance exceeds at ``level``, and how far it may hide one that is there."""
     if len(part.sizes) == 1:
         (m,) = part.sizes
-        return float(stats.kstwo.isf(level, m)), float(stats.kstwo.isf(1 - POWER, m))
+        return _exact_quantile(level, m), _exact_quantile(1 - POWER, m)
     m, k = part.sizes
     chance = math.sqrt(math.log(2 / level) / 2 * (m + k) / (m * k))
     # each sample may stray from its own law with half of the error

@@ -37,14 +37,14 @@ class FailureRateAtMost(Rule):
     either; then every cell has to hold.
 
     ``certify=False`` asks that the claim be *not refuted*: a lower end above ``delta`` rejects, anything else
-    accepts. A probability of ``delta`` or less is rejected in at most 1 % of the runs (``conf`` = 0.99, shared
-    between the cells). So that accepting means something, the trials must suffice to reject the probability
-    ``detects`` with a power of 99 %; fewer are a ``MeasurementError``. It is half-way between ``delta`` and
-    certain failure unless it is given.
+    accepts. A probability of ``delta`` or less is rejected in at most 1 % of the runs (``conf`` = 0.99,
+    shared between the cells). So that accepting means something, the trials must suffice to reject the
+    probability ``detects`` with a power of 99 %; fewer are a ``MeasurementError``. It is half-way between
+    ``delta`` and certain failure unless it is given.
 
     ``certify=True`` asks for proof: an upper end at or below ``delta`` accepts, a lower end above it rejects,
-    anything else straddles. A probability above ``delta`` is accepted in at most 1 % of the runs. Fewer trials
-    than could accept without one failure (44 for ``delta`` = 0.1) are a ``MeasurementError``.
+    anything else straddles. A probability above ``delta`` is accepted in at most 1 % of the runs. Fewer
+    trials than could accept without one failure (44 for ``delta`` = 0.1) are a ``MeasurementError``.
 
     Source: C. J. Clopper, E. S. Pearson, *The use of confidence or fiducial limits* (1934).
     """
@@ -63,7 +63,9 @@ class FailureRateAtMost(Rule):
             if self.detects > 1:
                 raise ValueError(f"detects={self.detects!r}: expected a probability")
             if self.certify:
-                raise ValueError(f"detects={self.detects!r}: expected None, as certify=True accepts only proof")
+                raise ValueError(
+                    f"detects={self.detects!r}: expected None, as certify=True accepts only proof"
+                )
 
     @property
     def effect(self) -> float:
@@ -74,7 +76,8 @@ class FailureRateAtMost(Rule):
     def says(self) -> str:
         end = "upper" if self.certify else "lower"
         return (
-            f"the one-sided {100 * self.conf:g} % {end} end of the failure rate is at most {shown(self.delta)}"
+            f"the one-sided {100 * self.conf:g} % {end} end of the failure rate is at most "
+            f"{shown(self.delta)}"
         )
 
     def judge(self, measurement: Any) -> Judgement:
@@ -94,7 +97,9 @@ class FailureRateAtMost(Rule):
         numbers = _numbers(parts, worst, ends[worst])
         if not self.certify:
             numbers["detects"] = self.effect
-        decisive = f"upper end {shown(ends[worst][1])}" if self.certify else f"lower end {shown(ends[worst][0])}"
+        decisive = (
+            f"upper end {shown(ends[worst][1])}" if self.certify else f"lower end {shown(ends[worst][0])}"
+        )
         return Judgement(
             combined(outcomes.values()),
             numbers,
@@ -112,14 +117,14 @@ class FailureRateAtMost(Rule):
             least = least_trials_to_certify(self.delta, self.conf)
             if part.trials < least:
                 raise MeasurementError(
-                    f"{where}{part.trials} trials: expected at least {least}, or no result could certify a rate "
-                    f"of {self.delta:g}"
+                    f"{where}{part.trials} trials: expected at least {least}, or no result could certify a "
+                    f"rate of {self.delta:g}"
                 )
         elif power_of_excess(part.trials, self.delta, self.effect, conf) < 0.99:
             least = least_trials_to_exceed(self.delta, self.effect, conf)
             raise MeasurementError(
-                f"{where}{part.trials} trials: expected at least {least}, or a failure rate of {self.effect:g} "
-                f"would not be told from {self.delta:g} with a power of 99 %"
+                f"{where}{part.trials} trials: expected at least {least}, or a failure rate of "
+                f"{self.effect:g} would not be told from {self.delta:g} with a power of 99 %"
             )
 
 
@@ -128,8 +133,8 @@ class FailureRateAtLeast(Rule):
     """The probability of failure exceeds ``delta``: what a lower bound says of too small a sketch or sample.
 
     Measurements as for ``FailureRateAtMost``. A lower end above ``delta`` accepts in that cell, an upper end
-    below it rejects, anything else straddles. A probability of ``delta`` or less is accepted in at most 1 % of
-    the runs, a larger one rejected in at most 1 %. With 200 trials and ``delta`` = 0.1 a rate of 0.22 is
+    below it rejects, anything else straddles. A probability of ``delta`` or less is accepted in at most 1 %
+    of the runs, a larger one rejected in at most 1 %. With 200 trials and ``delta`` = 0.1 a rate of 0.22 is
     accepted, and one of 0.02 rejected, with probability above 99 %. Fewer trials than could go either way are
     a ``MeasurementError``.
     """
@@ -144,7 +149,9 @@ class FailureRateAtLeast(Rule):
 
     @property
     def says(self) -> str:
-        return f"the one-sided {100 * self.conf:g} % lower end of the failure rate is above {shown(self.delta)}"
+        return (
+            f"the one-sided {100 * self.conf:g} % lower end of the failure rate is above {shown(self.delta)}"
+        )
 
     def judge(self, measurement: Any) -> Judgement:
         parts = cells(measurement, _trials)
@@ -187,15 +194,17 @@ def _trials(measurement: Any) -> Trials:
             if isinstance(value, bool) or not isinstance(value, int | np.integer):
                 raise MeasurementError(f"{name}={value!r}: expected an integer")
         if trials < 1 or not 0 <= failures <= trials:
-            raise MeasurementError(f"{failures} failures of {trials} trials: expected 0 to trials, at least one")
+            raise MeasurementError(
+                f"{failures} failures of {trials} trials: expected 0 to trials, at least one"
+            )
         return Trials(int(failures), int(trials))
     if isinstance(measurement, Mapping | str) or measurement is None:
         raise MeasurementError(f"measurement: expected Trials or booleans, got {type(measurement).__name__}")
     failed = np.asarray(to_host(measurement))
     if failed.dtype.kind != "b" or failed.size == 0:
         raise MeasurementError(
-            f"measurement: expected Trials, or booleans that say which trials failed, got {failed.size} entries "
-            f"of dtype {failed.dtype}"
+            f"measurement: expected Trials, or booleans that say which trials failed, got {failed.size} "
+            f"entries of dtype {failed.dtype}"
         )
     return Trials(int(np.sum(failed)), failed.size)
 

@@ -21,7 +21,7 @@ from touchstone.evidence.rules.base import (
     require_number,
     series,
 )
-from touchstone.evidence.rules.cells import inside
+from touchstone.evidence.rules.limits import inside
 from touchstone.evidence.series import Series
 
 LEAST_SEEDS = 5
@@ -32,8 +32,8 @@ class NoGrowth(Rule):
     """The ratio of measured to bound grows with an exponent of at most ``slack``: its constant is a constant.
 
     ``slack`` is the growth that the range of sizes cannot tell from none (a logarithm over 2^8 to 2^20 looks
-    like 0.1), and at once the effect that noise must not hide: too wide an interval straddles. The measurement
-    is one of
+    like 0.1), and at once the effect that noise must not hide: too wide an interval straddles. The
+    measurement is one of
 
     - a ``Series`` of ratios along the parameter: the t interval of its log-log slope;
     - a mapping of labels to such series: one common exponent, a constant for each label (``common_slope``);

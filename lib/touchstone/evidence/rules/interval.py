@@ -6,29 +6,28 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.fits import Fit
 from touchstone.evidence.means import Estimate
 from touchstone.evidence.numbers import shown
-from touchstone.evidence.rules.base import Judgement, Rule, require_confidence, require_number
-from touchstone.evidence.rules.cells import at, cells, combined, inside
+from touchstone.evidence.rules.base import Judgement, Rule, require_confidence
+from touchstone.evidence.rules.cells import at, cells, combined
+from touchstone.evidence.rules.limits import beyond, inside, limits_of, require_limits, within
 
 
 @dataclass(frozen=True)
 class IntervalWithin(Rule):
     """The interval of an estimate lies in [``low``, ``high``]; an end that is ``None`` is open.
 
-    For what a fit has estimated already: the measurement is a ``Fit`` (of ``loglog_fit`` with seeds as groups,
-    say), an ``Estimate`` (of ``common_slope``, ``multilinear_fit`` or ``mean_interval``), or a mapping of
-    labels to them. Inside accepts, disjoint rejects, anything else straddles. Several cells share no error
-    between them: ask for intervals wide enough.
+    For what a fit has estimated already: the measurement is a ``Fit`` (of ``loglog_fit`` with seeds as
+    groups, say), an ``Estimate`` (of ``common_slope``, ``multilinear_fit`` or ``mean_interval``), or a
+    mapping of labels to them. Inside accepts, disjoint rejects, anything else straddles. Several cells share
+    no error between them: ask for intervals wide enough.
 
     An estimate whose interval was taken at a confidence below ``conf`` is a ``MeasurementError``. With an
-    interval that keeps its word, a value inside is rejected in at most (1 - ``conf``) / 2 of the runs, and one
-    outside accepted in as many (0.5 % for 0.99). A normal estimate with standard error s that lies 5.2 s inside
-    both limits is accepted, and one 5.2 s outside rejected, with probability above 99 %.
+    interval that keeps its word, a value inside is rejected in at most (1 - ``conf``) / 2 of the runs, and
+    one outside accepted in as many (0.5 % for 0.99). A normal estimate with standard error s that lies 6 s
+    inside both limits is accepted, and one 6 s outside rejected, with probability above 99 %.
     """
 
     low: float | None = None
@@ -67,7 +66,9 @@ class IntervalWithin(Rule):
         if isinstance(measurement, Fit):
             measurement = Estimate(measurement.slope, measurement.interval, measurement.conf)
         if not isinstance(measurement, Estimate):
-            raise MeasurementError(f"measurement: expected a Fit or an Estimate, got {type(measurement).__name__}")
+            raise MeasurementError(
+                f"measurement: expected a Fit or an Estimate, got {type(measurement).__name__}"
+            )
         low, high = measurement.interval
         if math.isnan(low) or math.isnan(high) or not math.isfinite(measurement.value):
             raise MeasurementError(f"estimate {measurement.value!r} in [{low!r}, {high!r}]: expected numbers")
@@ -75,36 +76,7 @@ class IntervalWithin(Rule):
             raise MeasurementError(f"estimate {measurement.value:g}: expected it inside [{low:g}, {high:g}]")
         if measurement.conf < self.conf * (1 - 1e-12):
             raise MeasurementError(
-                f"interval at confidence {measurement.conf:g}: expected at least {self.conf:g}, as the rule says"
+                f"interval at confidence {measurement.conf:g}: expected at least {self.conf:g}, as the "
+                "rule says"
             )
         return measurement
-
-
-def require_limits(low: Any, high: Any) -> None:
-    """Raise ``ValueError`` unless ``low`` < ``high`` and at least one of them is given."""
-    if low is None and high is None:
-        raise ValueError("low=None, high=None: expected at least one limit")
-    if low is not None:
-        require_number("low", low)
-    if high is not None:
-        require_number("high", high, above=low)
-
-
-def limits_of(low: float | None, high: float | None) -> tuple[float, float]:
-    return (-math.inf if low is None else low, math.inf if high is None else high)
-
-
-def within(low: float | None, high: float | None) -> str:
-    """The limits as a clause."""
-    if low is None:
-        return f"lies at or below {shown(high)}"
-    if high is None:
-        return f"lies at or above {shown(low)}"
-    return f"lies between {shown(low)} and {shown(high)}"
-
-
-def beyond(interval: tuple[float, float], low: float | None, high: float | None) -> float:
-    """How far the interval reaches past the limits (negative: how far it stays away from the nearest)."""
-    over = -np.inf if high is None else interval[1] - high
-    under = -np.inf if low is None else low - interval[0]
-    return float(max(over, under))

@@ -22,8 +22,8 @@ from touchstone.evidence.rules.base import (
     require_confidence,
     require_number,
 )
-from touchstone.evidence.rules.cells import combined, inside
-from touchstone.evidence.rules.interval import limits_of, within
+from touchstone.evidence.rules.cells import combined
+from touchstone.evidence.rules.limits import inside, limits_of, within
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ class LinearIn(Rule):
 
     - the interval of the least-squares slope (``conf``) lies within the limits on it;
     - ``r2`` of the line is at least that much;
-    - ``bend``, how far the middle of the best parabola sags below its chord, relative to the rise of the line:
-      its interval lies within ± ``bend``. The square root of x has -0.12 over one decade, the square +0.20.
+    - ``bend``, how far the middle of the best parabola sags below its chord, relative to the rise of the
+      line: its interval lies within ± ``bend``. The square root of x has -0.12 over one decade, the square
+      +0.20.
 
     ``upper_bound=True`` is for O(·) claims: a curve that bends the favourable way (a quadratic phase) passes,
     and ``r2`` is not judged. An infinite y (an accuracy that was never reached) rejects. All parts have to
-    accept; one that rejects rejects; an interval across a limit straddles. For "no trend at all" set ``r2`` and
-    ``bend`` to ``None``.
+    accept; one that rejects rejects; an interval across a limit straddles. For "no trend at all" set ``r2``
+    and ``bend`` to ``None``.
 
     A straight line with a slope within the limits and noise of at most 2 % of its rise is rejected in fewer
     than 1 % of the runs. With 16 points over one decade of x (accuracies in half decades) and noise of 1 % of
@@ -110,7 +111,12 @@ class LinearIn(Rule):
                 raise ValueError(f"r2={self.r2!r}: expected at most 1")
         if self.bend is not None:
             require_number("bend", self.bend, above=0)
-        if self.slope_at_least is None and self.slope_at_most is None and self.r2 is None and self.bend is None:
+        if (
+            self.slope_at_least is None
+            and self.slope_at_most is None
+            and self.r2 is None
+            and self.bend is None
+        ):
             raise ValueError("expected a limit on the slope, r2 or bend")
         require_confidence(self.conf)
         if not isinstance(self.min_points, int) or isinstance(self.min_points, bool) or self.min_points < 4:
@@ -140,7 +146,12 @@ class LinearIn(Rule):
                 f"{missed} of {len(y)} points were never reached",
             )
         fit = linear_fit(x, y, self.conf)
-        numbers: dict[str, Any] = {"slope": fit.slope, "intercept": fit.intercept, "r2": fit.r2, "points": len(y)}
+        numbers: dict[str, Any] = {
+            "slope": fit.slope,
+            "intercept": fit.intercept,
+            "r2": fit.r2,
+            "points": len(y),
+        }
         outcomes: list[Outcome] = []
         words = [f"the slope in {self.variable} is {shown(fit.slope)}"]
         low, high = fit.interval
@@ -192,7 +203,9 @@ class LinearIn(Rule):
         x = finite_values(measurement.x, "x")
         y = np.asarray(to_host(measurement.y))
         if y.dtype.kind not in "iuf" or x.ndim != 1 or y.shape != x.shape:
-            raise MeasurementError(f"x and y of shapes {x.shape} and {y.shape}: expected two equal rows of numbers")
+            raise MeasurementError(
+                f"x and y of shapes {x.shape} and {y.shape}: expected two equal rows of numbers"
+            )
         y = y.astype(np.float64)
         if np.any(np.isnan(y)) or np.any(np.isneginf(y)):
             raise MeasurementError("y: expected numbers, or infinity where nothing was reached")
@@ -203,7 +216,7 @@ class LinearIn(Rule):
 
 
 def _bend(x: np.ndarray, y: np.ndarray, slope: float, conf: float) -> tuple[float, tuple[float, float]]:
-    """How far the middle of the best parabola sags below its chord, over the rise of the line; its interval."""
+    """How far the middle of the best parabola sags below its chord, over the line's rise; its interval."""
     span = float(np.ptp(x))
     u = 2 * (x - x.min()) / span - 1
     rise = abs(slope) * span

@@ -11,8 +11,8 @@ from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.means import Estimate, mean_interval
 from touchstone.evidence.numbers import shown
 from touchstone.evidence.rules.base import Judgement, Rule, finite_values, require_confidence
-from touchstone.evidence.rules.cells import at, cells, combined, inside, shared_confidence
-from touchstone.evidence.rules.interval import beyond, limits_of, require_limits, within
+from touchstone.evidence.rules.cells import at, cells, combined, shared_confidence
+from touchstone.evidence.rules.limits import beyond, inside, limits_of, require_limits, within
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class MeanWithin(Rule):
     measure draw - formula, with limits ± the deviation that matters.
 
     A mean inside is rejected, and one outside accepted, in at most 1 % of the runs: for normal draws in any
-    number, for draws of skewness up to 1 from m = 100 on and up to 2 (exponential) from m = 400 on. With draws
-    of standard deviation s, a mean that is 5.5 s / √m inside both limits is accepted, and one as far outside
-    rejected, with probability above 99 % from m = 30 on.
+    number, for draws of skewness up to 1 from m = 400 on and up to 2 (exponential) from m = 1000 on. With
+    draws of standard deviation s, a mean that is 6.5 s / √m inside both limits is accepted, and one as far
+    outside rejected, with probability above 99 % from m = 30 on.
     """
 
     low: float | None = None

@@ -57,10 +57,13 @@ class Monotone(Rule):
         if len(parts) > 1:
             numbers |= {"cells": len(parts), "worst_at": worst}
         limit = {"reversal": self.tolerance}
-        words = f"the largest reversal{at(worst)} is {shown(reversals[worst])} (limit {shown(self.tolerance)})"
+        words = (
+            f"the largest reversal{at(worst)} is {shown(reversals[worst])} (limit {shown(self.tolerance)})"
+        )
         if self.by_at_least:
             limit["moves_by"] = self.by_at_least
-            words += f", and the fit{at(least)} moves by {shown(moves[least])} (at least {shown(self.by_at_least)})"
+            moved, wanted = shown(moves[least]), shown(self.by_at_least)
+            words += f", and the fit{at(least)} moves by {moved} (at least {wanted})"
         return Judgement("accepts" if accepted else "rejects", numbers, limit, words)
 
     def values(self, measurement: Any) -> np.ndarray:

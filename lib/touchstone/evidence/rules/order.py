@@ -12,7 +12,7 @@ from touchstone.evidence.convergence import Order, order_of_convergence
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import shown
 from touchstone.evidence.rules.base import Judgement, Rule, require_confidence, require_number
-from touchstone.evidence.rules.cells import inside
+from touchstone.evidence.rules.limits import inside
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class OrderAtLeast(Rule):
     The measurement is a run of errors (distances to the solution, that of the start first) or a list of runs,
     which share q and have their own C: see ``order_of_convergence``. ``below`` is where the law is said to
     begin, ``scale`` the size of the solution, from which the floor of rounding follows unless ``floor`` is
-    given. The interval of q (``conf``) decides: a lower end at or above ``order`` accepts, an upper end below it
-    rejects, anything else straddles. One run of a fast method has too few errors before rounding ends it: use
-    five or more starts.
+    given. The interval of q (``conf``) decides: a lower end at or above ``order`` accepts, an upper end below
+    it rejects, anything else straddles. One run of a fast method has too few errors before rounding ends it:
+    use five or more starts.
 
     For an order a little below the theorem's (1.8 for quadratic, because the law is asymptotic) and five runs
     whose errors follow it within 10 %, quadratic convergence from 10⁻¹ is rejected in fewer than 1 % and
@@ -81,4 +81,6 @@ class OrderAtLeast(Rule):
                 measurement, conf=self.conf, below=self.below, floor=self.floor, scale=self.scale
             )
         except TypeError as error:
-            raise MeasurementError(f"measurement: expected errors, or a list of runs of them ({error})") from None
+            raise MeasurementError(
+                f"measurement: expected errors, or a list of runs of them ({error})"
+            ) from None

@@ -11,7 +11,8 @@ from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import shown
 from touchstone.evidence.proportions import clopper_pearson
 from touchstone.evidence.rules.base import Judgement, Outcome, Rule, require_confidence, require_number
-from touchstone.evidence.rules.cells import at, cells, combined, inside, shared_confidence
+from touchstone.evidence.rules.cells import at, cells, combined, shared_confidence
+from touchstone.evidence.rules.limits import inside
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class RateMatches(Rule):
     @property
     def says(self) -> str:
         return (
-            f"the {100 * self.conf:g} % interval of every frequency lies within {shown(self.tolerance)} of its "
-            "prediction"
+            f"the {100 * self.conf:g} % interval of every frequency lies within {shown(self.tolerance)} of "
+            "its prediction"
         )
 
     def judge(self, measurement: Any) -> Judgement:
@@ -77,8 +78,8 @@ class RateMatches(Rule):
             combined(outcomes.values()),
             numbers,
             self.tolerance,
-            f"the frequency{at(worst)} is {shown(rate)} against {shown(part.predicted)} predicted, the deviation "
-            f"lies between {shown(low)} and {shown(high)} (limit ± {shown(self.tolerance)})",
+            f"the frequency{at(worst)} is {shown(rate)} against {shown(part.predicted)} predicted, the "
+            f"deviation lies between {shown(low)} and {shown(high)} (limit ± {shown(self.tolerance)})",
             intervals[worst],
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import shown
 from touchstone.evidence.rules.base import Judgement, Rule, finite_values, require_number
+from touchstone.evidence.rules.limits import limits_of, require_limits, within
 
 
 @dataclass(frozen=True)
@@ -80,41 +82,45 @@ class RatioAtMost(Rule):
 class RatioWithin(Rule):
     """Every measured ratio lies in [``low``, ``high``]: the bound holds and its constant is sharp.
 
+    An end that is ``None`` is open: ``RatioWithin(low=0.9)`` is for what has to be at least that much.
     Measurements as for ``RatioAtMost``, of either sign. No chance enters: a ratio inside is never rejected
     and one outside by more than the rounding always is; over N trials the power is that of ``RatioAtMost``.
     """
 
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_number("low", self.low)
-        require_number("high", self.high, above=self.low)
+        require_limits(self.low, self.high)
 
     @property
     def says(self) -> str:
-        return f"every ratio lies between {shown(self.low)} and {shown(self.high)}"
+        return f"every ratio {within(self.low, self.high)}"
 
     def judge(self, measurement: Any) -> Judgement:
         ratios, allowance, labels = _ratios(measurement)
-        if np.any(2 * allowance >= self.high - self.low):
+        low, high = limits_of(self.low, self.high)
+        # with an open end the allowance is held against the limit itself, as in RatioAtMost
+        room = (high - low) / 2 if math.isfinite(high - low) else abs(low if self.high is None else high)
+        if room > 0 and np.any(allowance >= room):
             raise MeasurementError(
-                f"round-off allowance {allowance.max():.4g}: expected less than half the width of "
-                f"[{self.low:g}, {self.high:g}]"
+                f"round-off allowance {allowance.max():.4g}: expected less than {room:g}, or the rule tests "
+                f"rounding and not whether a ratio {within(self.low, self.high)}"
             )
         least, largest = float(ratios.min()), float(ratios.max())
         numbers: dict[str, Any] = {"least_ratio": least, "largest_ratio": largest, "ratios": ratios.size}
-        outside = np.maximum(ratios - self.high, self.low - ratios) - allowance
+        outside = np.maximum(ratios - high, low - ratios) - allowance
         if labels is not None:
             numbers["worst_at"] = labels[int(np.argmax(outside))]
         spread = f"{shown(least)} to {shown(largest)}" if ratios.size > 1 else shown(largest)
+        both = self.low is not None and self.high is not None
+        limit = f"limits {shown(low)} to {shown(high)}" if both else f"limit: {within(self.low, self.high)}"
         return Judgement(
             "accepts" if np.all(outside <= 0) else "rejects",
             numbers,
-            (self.low, self.high),
-            f"{'the ratios are' if ratios.size > 1 else 'the ratio is'} {spread} "
-            f"(limits {shown(self.low)} to {shown(self.high)})",
+            (low, high),
+            f"{'the ratios are' if ratios.size > 1 else 'the ratio is'} {spread} ({limit})",
         )
 
     def values(self, measurement: Any) -> np.ndarray:

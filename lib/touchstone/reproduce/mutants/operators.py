@@ -292,12 +292,14 @@ def _of_constant(node: ast.Constant, text: _Text, context: _Context) -> Iterator
     if isinstance(value, bool):
         yield "flag", str(not value)
     elif isinstance(value, int):
+        if context.axis and context.arithmetic:
+            return  # the whole of -1 is changed, not its parts
         if context.axis:
             yield "axis", str({0: 1, 1: 0}.get(value, 0))
         else:
             yield "off by one", str(value + 1)
             yield "off by one", f"({value - 1})"
-    elif isinstance(value, float):
+    elif isinstance(value, float) and value:
         yield "factor two", f"(2 * {text.of(node)})"
         yield "one per cent", f"(1.01 * {text.of(node)})"
 

@@ -170,31 +170,6 @@ def survey(
     return result
 
 
-@dataclass
-class _Tests:
-    """The tests of one module."""
-
-    files: list[str]
-    digest: str
-    runs: list[dict[str, Any]]
-    """What each file did on the sound library."""
-
-    @property
-    def seconds(self) -> float:
-        return sum(run["seconds"] for run in self.runs)
-
-    def that_run(self, path: str, lines: tuple[int, int]) -> tuple[list[str], float]:
-        """The tests that run one of the ``lines`` (first, last), quickest first, and their time."""
-        span = set(range(lines[0], lines[1] + 1))
-        took = {
-            test: run["took"][test]
-            for run in self.runs
-            for test, covered in run["covered"].items()
-            if span & set(covered.get(path, []))
-        }
-        return sorted(took, key=lambda test: (took[test], test)), sum(took.values())
-
-
 class _Work:
     def __init__(
         self, project: Project, paper: Paper, scratch: Path, records: Path, say: Callable[[str], None]
@@ -206,7 +181,7 @@ class _Work:
         self.benches: list[Bench] = []
         self.preload: list[str] = []
         self._lock = threading.Lock()
-        self._tests: dict[str, _Tests] = {}
+        self._tests: dict[str, tuple[list[str], str]] = {}
         self._files: dict[str, dict[str, Any]] = {}
         self._tests_lock = threading.Lock()
 
@@ -276,17 +251,21 @@ class _Work:
     def _by_tests(self, tests: list[str], limit: float, **more: Any) -> dict[str, Any]:
         return {"kind": "tests", "root": str(self.project.root), "tests": tests, "limit": limit, **more}
 
-    def _tests_for(self, module: str, bench: Bench) -> _Tests:
-        """The tests of a module; each file is run once on the sound library, to see which test runs what."""
+    def _tests_for(self, module: str) -> tuple[list[str], str]:
+        """The test files of a module and a hash of what they depend on."""
         with self._tests_lock:
             if module not in self._tests:
                 files = tests_of(module, self.project)
-                for file in files:
-                    if file not in self._files:
-                        self._files[file] = self._run_sound(file, bench)
-                digest = tests_digest(files, self.project, self.library)
-                self._tests[module] = _Tests(files, digest, [self._files[file] for file in files])
+                self._tests[module] = files, tests_digest(files, self.project, self.library)
             return self._tests[module]
+
+    def _sound_runs(self, files: list[str], bench: Bench) -> list[dict[str, Any]]:
+        """What each test of ``files`` runs of the sound library, and for how long; each file is run once."""
+        with self._tests_lock:
+            for file in files:
+                if file not in self._files:
+                    self._files[file] = self._run_sound(file, bench)
+            return [self._files[file] for file in files]
 
     def _run_sound(self, file: str, bench: Bench) -> dict[str, Any]:
         answer = bench.ask(**self._by_tests([file], _FIRST_LIMIT, trace=str(self.project.library)))
@@ -366,11 +345,11 @@ class _Work:
             self._keep(record)
         if answer["outcome"] != "passed":
             return Finding(mutant, answer["outcome"], answer.get("detail") or "", answer["seconds"])
-        tests = self._tests_for(mutant.module, bench)
+        files, digest = self._tests_for(mutant.module)
         tested = record.get("tests")
-        if tested is None or record.get("tests_inputs") != tests.digest:
-            tested = self._try_tests(mutant, tests, bench, planted)
-            record["tests_inputs"] = tests.digest
+        if tested is None or record.get("tests_inputs") != digest:
+            tested = self._try_tests(mutant, files, bench, planted)
+            record["tests_inputs"] = digest
             record["tests"] = {name: tested.get(name) for name in ("outcome", "test", "detail", "seconds")}
             self._keep(record)
         seconds = answer["seconds"] + tested["seconds"]
@@ -381,15 +360,23 @@ class _Work:
         return Finding(mutant, outcome, detail, seconds)
 
     def _try_tests(
-        self, mutant: Mutant, tests: _Tests, bench: Bench, planted: dict[str, str]
+        self, mutant: Mutant, files: list[str], bench: Bench, planted: dict[str, str]
     ) -> dict[str, Any]:
-        """The tests that run the statement with the mistake, quickest first, then whole files.
+        """The tests that run the lines with the mistake, quickest first, then whole files.
 
-        A test that does not run the statement can notice only through what an earlier one left in a cache.
+        A test that does not run them can notice only through what an earlier one left in a cache.
         """
         tested: dict[str, Any] = {"outcome": "passed", "seconds": 0.0}
-        chosen, took = tests.that_run(planted["path"], mutant.lines)
-        for some, seconds in ((chosen, took), (tests.files, tests.seconds)):
+        runs = self._sound_runs(files, bench)
+        lines = set(range(mutant.lines[0], mutant.lines[1] + 1))
+        took = {
+            test: run["took"][test]
+            for run in runs
+            for test, covered in run["covered"].items()
+            if lines & set(covered.get(planted["path"], []))
+        }
+        chosen = sorted(took, key=lambda test: (took[test], test))
+        for some, seconds in ((chosen, sum(took.values())), (files, sum(run["seconds"] for run in runs))):
             if some and tested["outcome"] == "passed":
                 limit = max(_AT_LEAST, _SLOWER * seconds)
                 before = tested["seconds"]

@@ -31,7 +31,10 @@ def locked():
 
 
 def conda():
-    pairs = (re.fullmatch(r"([A-Za-z0-9._-]+)\s*(.*)", text).groups() for text in CONDA["dependencies"])
+    entries = CONDA["dependencies"]
+    texts = [e for e in entries if isinstance(e, str)]
+    texts += [text for e in entries if isinstance(e, dict) for text in e["pip"]]
+    pairs = (re.fullmatch(r"([A-Za-z0-9._-]+)\s*(.*)", text).groups() for text in texts)
     return {canonicalize_name(name): spec.strip() for name, spec in pairs}
 
 
@@ -64,7 +67,7 @@ def test_conda_names_what_the_lock_pins():
         pinned = environment[name].lstrip("=")
         prefix = ".".join(str(versions[name]).split(".")[:2])
         assert pinned == prefix, f"environment.yml: {name} ={pinned}, the lock has {versions[name]}"
-    extra = set(environment) - set(wanted()) - {"python", "cupy"}
+    extra = set(environment) - set(wanted()) - {"python", "pip", "cupy"}
     assert not extra, f"environment.yml names {sorted(extra)}, which pyproject.toml does not"
 
 

@@ -33,6 +33,7 @@ from touchstone.evidence.series import Series
 MANY = 6000  # a true rate of 0.5 % keeps its upper end below 1 % with probability 0.999
 SOME = 1000  # no event among them bounds its rate by 0.46 %
 FEW = 460  # no event among them bounds its rate by 1 %
+ABOVE = 1.15  # few trials show a power of 99 % only a little above the effect that the docstring states
 
 Draw = Callable[[], Any]
 
@@ -92,7 +93,7 @@ def no_bootstrap(monkeypatch):
 @pytest.mark.usefixtures("no_bootstrap")
 def test_mean_of_few_normal_draws(m):
     rng = np.random.default_rng(m)
-    rarely(MeanWithin(high=0, why="test"), lambda: rng.normal(size=m), "rejects", "accepts", trials=MANY)
+    rarely(MeanWithin(high=0, why="test"), lambda: rng.normal(size=m), "rejects", "accepts", trials=3 * MANY)
 
 
 @pytest.mark.usefixtures("no_bootstrap")
@@ -105,7 +106,7 @@ def test_mean_of_skewed_draws_from_the_stated_number_on():
 def test_mean_power():
     rng = np.random.default_rng(2)
     m = 30
-    step = 6.5 / np.sqrt(m)
+    step = ABOVE * 6.5 / np.sqrt(m)
     rule = MeanWithin(-step, step, why="test")
     nearly_always(rule, lambda: rng.normal(size=m), "accepts", FEW)
     for sign in (-1, 1):
@@ -156,9 +157,11 @@ def test_an_advantage_of_the_effect_is_not_rejected(monkeypatch):
 @pytest.mark.parametrize(("m", "effect"), [(10, 2.8), (20, 1.6)])
 def test_comparison_power(m, effect):
     rng = np.random.default_rng(m)
+    effect *= ABOVE
     rule = IntervalAbove(effect=effect, why="test")
     nearly_always(rule, lambda: effect + rng.normal(size=m), "accepts", FEW)
-    nearly_always(rule, lambda: rng.normal(size=m), "rejects", FEW)
+    # A against A: acceptances have their own test above
+    rarely(rule, lambda: rng.normal(size=m), "straddles", trials=FEW)
 
 
 # -- growth and rates ------------------------------------------------------------------------------------
@@ -284,7 +287,7 @@ def test_counts():
     rng = np.random.default_rng(12)
     p = np.array([0.4, 0.3, 0.2, 0.1])
     rule = CountsMatch(0.2, why="test")
-    m = 850
+    m = 1000
     at_design_rate(rule, lambda: Counts(rng.multinomial(m, p), p), MANY)
     for signs in ([1, -1, -1, 1], [1, -1, 1, -1]):
         tilt = np.array(signs) / np.sqrt(4 * p)

@@ -13,20 +13,20 @@ from touchstone.evidence.study import OUTPUT_VARIABLE
 
 PAGE = Path(__file__).parents[2] / "docs" / "evidence.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS = [
-    pytest.param(
-        match.group(1), TEXT[: match.start(1)].count("\n"), id=f"line {TEXT[: match.start(1)].count(chr(10))}"
-    )
-    for match in re.finditer(r"^```python\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
-]
-EVERY = [
-    name
-    for name in rules.__all__
-    if isinstance(getattr(rules, name), type) and issubclass(getattr(rules, name), Rule)
-]
 
 
-@pytest.mark.parametrize(("code", "line"), BLOCKS)
+def blocks() -> list:
+    found = re.finditer(r"^```python\n(.*?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)
+    lines = [(match.group(1), TEXT[: match.start(1)].count("\n")) for match in found]
+    return [pytest.param(code, line, id=f"line {line}") for code, line in lines]
+
+
+def rule_names() -> list[str]:
+    public = {name: getattr(rules, name) for name in rules.__all__}
+    return [name for name, each in public.items() if isinstance(each, type) and issubclass(each, Rule)]
+
+
+@pytest.mark.parametrize(("code", "line"), blocks())
 def test_example_runs(code, line, monkeypatch, tmp_path):
     monkeypatch.setenv(OUTPUT_VARIABLE, str(tmp_path))
     assert "assert" in code, "an example that asserts nothing shows nothing"
@@ -34,10 +34,10 @@ def test_example_runs(code, line, monkeypatch, tmp_path):
     exec(compile("\n" * line + code, str(PAGE), "exec"), {"__name__": "example"})
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if name != "Rule"])
+@pytest.mark.parametrize("name", [name for name in rule_names() if name != "Rule"])
 def test_every_rule_has_a_row_and_an_example(name):
     table = TEXT[TEXT.index("## Which rule") : TEXT.index("## Identities")]
-    examples = "".join(param.values[0] for param in BLOCKS)
+    examples = "".join(param.values[0] for param in blocks())
     if name != "MuAtMost":  # used like EpsilonAtMost
         assert f"{name}(" in examples
     assert f"`{name}`" in table

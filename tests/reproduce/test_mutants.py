@@ -365,7 +365,7 @@ def test_a_survey_from_end_to_end(small, collection, make):
     assert grown["return max(x, (-1))"] == "tests"
     assert grown | {"return max(x, (-1))": "survived"} == found
     added = (collection.root / "build" / "mutants" / "one.jsonl").read_text().count("\n") - records
-    assert added == sum(outcome in ("tests", "survived") for outcome in found.values())
+    assert added == result.count("tests", "survived", module="touchstone.maths.area")
 
 
 def test_declared_equivalents_are_left_out_and_can_be_rechecked(small, collection):

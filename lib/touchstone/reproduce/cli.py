@@ -167,13 +167,33 @@ def reproduce(
     show_default=True,
     help="The run to compare; auto takes the full one where it is fresh, else the quick one.",
 )
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    metavar="N",
+    help="Instead: run under the seeds 1 to N (auto: quick); fails when a verdict is not always the same.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="With --seeds: notebooks at a time.",
+)
 @click.pass_context
-def verify(context: click.Context, slugs: tuple[str, ...], against: str, profile: str) -> None:
-    """Compare the verdicts just computed with the committed ones; drift fails."""
+def verify(
+    context: click.Context, slugs: tuple[str, ...], against: str, profile: str, seeds: int | None, jobs: int
+) -> None:
+    """Compare the verdicts just computed with the committed ones; drift fails.
+
+    With --seeds the runs go to build/runs/ and the report to build/seeds/; figures/ is not touched.
+    """
     from touchstone.reproduce.register import read_register, select
     from touchstone.reproduce.verify import verify as compare
 
     project = find_project(context.obj)
+    if seeds is not None:
+        context.exit(_verify_seeds(project, slugs, seeds, "quick" if profile == "auto" else profile, jobs))
     results = compare(project, select(read_register(project), slugs), against=against, profile=profile)
     for result in results:
         for line in result.lines():
@@ -185,6 +205,69 @@ def verify(context: click.Context, slugs: tuple[str, ...], against: str, profile
         + (f"drift in {', '.join(drifted)}." if drifted else "no drift.")
     )
     context.exit(1 if drifted else 0)
+
+
+@main.command()
+@click.argument("slug")
+@click.option("--limit", type=click.IntRange(min=1), help="Try a random sample of this many mistakes.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the sample.")
+@click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    metavar="NAME",
+    help="Plant mistakes in this module or package only; may be repeated.  [default: what the notebook "
+    "reaches, without counting and evidence]",
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Trials at a time.")
+@click.option("--recheck", is_flag=True, help="Try the mistakes that are declared equivalent too.")
+@click.option(
+    "--least",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="The share of mistakes that has to be noticed.",
+)
+@click.pass_context
+def mutate(
+    context: click.Context,
+    slug: str,
+    limit: int | None,
+    seed: int,
+    modules: tuple[str, ...],
+    jobs: int,
+    recheck: bool,
+    least: float,
+) -> None:
+    """Plant mistakes in the library, one at a time: does a verdict of SLUG, or a test, notice?
+
+    Works in memory; no source is changed. What was found is kept in build/mutants/, and a survey that was
+    stopped goes on where it was. Mistakes that change nothing are declared in tests/mutants/equivalent.toml.
+    """
+    from touchstone.reproduce.mutants.report import lines_of, store
+    from touchstone.reproduce.mutants.survey import survey
+    from touchstone.reproduce.register import read_register, select
+
+    project = find_project(context.obj)
+    [paper] = select(read_register(project), [slug])
+    try:
+        found = survey(
+            project,
+            paper,
+            modules=modules,
+            limit=limit,
+            sample_seed=seed,
+            workers=jobs,
+            recheck=recheck,
+            say=lambda line: click.echo(line, err=True),
+        )
+    except KeyboardInterrupt:
+        click.echo("\nstopped; what was found is kept, and the same command goes on from there.", err=True)
+        context.exit(130)
+    for line in lines_of(found):
+        click.echo(line)
+    click.echo(f"\n{found.seconds:.0f} s. Everything, with each change: {store(found, project)}")
+    context.exit(1 if found.rate < least or found.refuted else 0)
 
 
 @main.command()
@@ -214,6 +297,33 @@ def clean(context: click.Context) -> None:
     with run_lock(project.lock_file):
         _remove(project)
     click.echo("removed build/; the next reproduce runs everything.")
+
+
+def _verify_seeds(project: Project, slugs: tuple[str, ...], seeds: int, profile: str, jobs: int) -> int:
+    """The exit status of ``verify --seeds``. Seed 0 is the evidence itself, so the seeds begin at 1."""
+    from touchstone.reproduce.register import read_register, select
+    from touchstone.reproduce.seeds import lines_of, report_file, verify_seeds
+
+    chosen = select(read_register(project), slugs)
+    papers = [paper for paper in chosen if paper.notebook(project).exists()]
+    if not papers or (slugs and len(papers) < len(chosen)):
+        missing = next((paper.slug for paper in chosen if paper not in papers), None)
+        raise ReproductionError(f"there is no notebook to run{f' of {missing}' if slugs else ''}.")
+    results, stopped = verify_seeds(
+        project, papers, range(1, seeds + 1), console=_console(), profile=profile, workers=jobs
+    )
+    for result in results:
+        click.echo()
+        for line in lines_of(result):
+            click.echo(line)
+    unstable = [result.slug for result in results if not result.stable]
+    folder = report_file(project, profile, "auto", results[0].slug).parent
+    click.echo(
+        f"\n{len(results) - len(unstable)} of {len(results)} papers have the same verdicts under {seeds} seeds"
+        + (f"; not {', '.join(unstable)}" if unstable else "")
+        + f". Reports: {project.relative(folder)}/."
+    )
+    return 128 + stopped if stopped is not None else 1 if unstable else 0
 
 
 def _remove(project: Project) -> None:

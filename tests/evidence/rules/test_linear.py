@@ -64,6 +64,11 @@ def test_upper_bound_takes_a_quadratic_phase():
     assert judged(newton, slope_at_most=1.1).outcome == "rejects"
     assert judged(newton, slope_at_most=1.1, upper_bound=True).outcome == "accepts"
     assert judged(X**2 / 10, slope_at_most=1.2, upper_bound=True).outcome == "rejects"
+    # two to five steps: their rounding is nothing beside the twenty that the bound allows
+    points = Points.of_steps([0.3 ** (2**k) for k in range(7)], 10.0 ** -np.arange(1, 9, 0.5))
+    assert set(points.y) == {2, 3, 4, 5}
+    bound = LinearIn("ln 1/ε", slope_at_most=1.09, upper_bound=True, why="w")
+    assert bound.judge(points).outcome == "accepts"
 
 
 def test_never_reached_rejects():

@@ -76,9 +76,10 @@ class LinearIn(Rule):
       +0.20.
 
     ``upper_bound=True`` is for O(·) claims: a curve that bends the favourable way (a quadratic phase) passes,
-    and ``r2`` is not judged. An infinite y (an accuracy that was never reached) rejects. All parts have to
-    accept; one that rejects rejects; an interval across a limit straddles. For "no trend at all" set ``r2``
-    and ``bend`` to ``None``.
+    ``r2`` is not judged, and the bend counts relative to the rise that ``slope_at_most`` allows, if that is
+    larger. An infinite y (an accuracy that was never reached) rejects. All parts have to accept; one that
+    rejects rejects; an interval across a limit straddles. For "no trend at all" set ``r2`` and ``bend`` to
+    ``None``.
 
     A straight line with a slope within the limits and noise of at most 2 % of its rise is rejected in fewer
     than 1 % of the runs. With 16 points over one decade of x (accuracies in half decades) and noise of 1 % of
@@ -163,7 +164,9 @@ class LinearIn(Rule):
             outcomes.append("accepts" if fit.r2 >= self.r2 else "rejects")
             words.append(f"r² is {shown(fit.r2)} (limit {shown(self.r2)})")
         if self.bend is not None:
-            bend, interval = _bend(x, y, fit.slope, self.conf)
+            # an upper bound on the slope is also the scale on which a bend matters
+            allowed = self.slope_at_most or 0.0 if self.upper_bound else 0.0
+            bend, interval = _bend(x, y, max(abs(fit.slope), allowed), self.conf)
             outcomes.append(inside(interval, None if self.upper_bound else -self.bend, self.bend))
             numbers |= {"bend": bend, "bend_interval": interval}
             words.append(

@@ -15,13 +15,6 @@ from touchstone.attention.exact import attention, attention_weights
 from touchstone.counting.array import Product, count, counted
 from touchstone.counting.shapes import shape_only
 
-LIBRARIES = ["array_api_compat.numpy", "array_api_strict", "touchstone.counting.namespace"]
-
-
-@pytest.fixture(params=LIBRARIES)
-def xp(request):
-    return importlib.import_module(request.param)
-
 
 def reference(Q, K, V, scale, mask=None):
     """One query, one key, one exactly rounded sum at a time."""

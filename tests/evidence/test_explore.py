@@ -1,6 +1,7 @@
-"""Sliders redraw, refuse what does not fit, and leave a still picture for readers without a widget manager."""
+"""Sliders redraw, refuse what does not fit, and leave a still picture for readers without widgets."""
 
 import pytest
+
 from touchstone.evidence import figures
 from touchstone.evidence.explore import explore
 

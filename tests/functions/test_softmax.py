@@ -14,13 +14,7 @@ from touchstone.counting.array import count, counted
 from touchstone.counting.shapes import shape_only
 from touchstone.functions.softmax import log_softmax, logsumexp, softmax, unnormalised_softmax
 
-LIBRARIES = ["array_api_compat.numpy", "array_api_strict", "touchstone.counting.namespace"]
 FUNCTIONS = [softmax, log_softmax, logsumexp, unnormalised_softmax]
-
-
-@pytest.fixture(params=LIBRARIES)
-def xp(request):
-    return importlib.import_module(request.param)
 
 
 def exact_log_weights(row):

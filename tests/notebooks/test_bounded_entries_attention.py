@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from touchstone.attention import polynomial
 from touchstone.functions import exponential
 from touchstone.hardness import gap_hamming

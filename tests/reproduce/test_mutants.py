@@ -122,6 +122,13 @@ def test_only_lines_that_ran():
     assert {m.line for m in mutants_of("m", source)} == {2, 3, 4, 7}
 
 
+def test_the_defaults_of_a_function_count_when_its_body_ran():
+    source = "def f(a, b=1):\n    return a\n\ndef g(a, b=1):\n    return a\n"
+    assert {m.function for m in mutants_of("m", source, {1, 4, 5})} == {
+        "g"
+    }  # both were defined, one was called
+
+
 def test_a_statement_over_several_lines_counts_when_any_of_them_ran():
     source = "def f(a):\n    return (\n        a\n        + 1\n    )\n"
     assert mutants_of("m", source, {4})
@@ -399,7 +406,7 @@ def test_the_report(small, collection):
     text = "\n".join(lines_of(result))
     assert "maths.area" in text
     for finding in result.findings:
-        assert (finding.mutant.diff.splitlines()[0] in text) == (finding.outcome == "survived")
+        assert (finding.mutant.diff.splitlines()[-1] in text) == (finding.outcome == "survived")
 
 
 def test_a_notebook_that_fails_without_mistakes_is_no_ground_for_a_survey(small, collection, make):
@@ -424,3 +431,39 @@ def test_a_cell_that_needs_what_a_picture_computed_is_run_with_pictures(small, c
     collection.write("one", make.notebook(*CELLS, picture, "study.check('top', top == 1)"))
     result = small(limit=1)
     assert len(result.findings) == 1
+
+
+# -- from the command line ---------------------------------------------------------------------------------
+
+
+def test_the_command(small, collection):
+    done = collection.run("mutate", "one", "--jobs", "1", "--module", "touchstone.maths", "--least", "0.5")
+    assert done.returncode == 0, done.stderr
+    assert "mistakes noticed" in done.stdout
+    assert "touchstone/maths/area.py:7 in clipped: off by one" in done.stdout
+    assert "+    return max(x, (-1))" in done.stdout
+    assert (collection.root / "build" / "mutants" / "one.json").is_file()
+    strict = collection.run("mutate", "one", "--jobs", "1", "--least", "1")
+    assert strict.returncode == 1
+    assert strict.stdout.splitlines()[:-1] == done.stdout.splitlines()[:-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mutate", "two"), "'two' is not a paper"),
+        (("mutate", "one", "--module", "touchstone.music"), "reaches no module in which to plant mistakes"),
+        (("mutate", "one", "--least", "2"), "0<=x<=1"),
+    ],
+)
+def test_wrong_use(small, collection, arguments, message):
+    done = collection.run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_a_paper_without_notebook(collection):
+    collection.register("one")
+    done = collection.run("mutate", "one")
+    assert done.returncode == 2
+    assert "one: the notebook is missing." in done.stderr

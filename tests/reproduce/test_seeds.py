@@ -16,7 +16,7 @@ from touchstone.reproduce.seeds import Stability, lines_of, report_file, verify_
 
 @pytest.fixture
 def verify(collection, make):
-    """verify(verdicts_of, seeds=…) runs the papers by a stand-in that leaves the ledgers that it is told to."""
+    """verify(verdicts_of, seeds=…) runs the papers by a stand-in that leaves the ledgers it is told to."""
 
     def verify(verdicts_of, seeds=range(1, 5), slugs=("one",), summaries=None, **options):
         for slug in slugs:
@@ -110,6 +110,7 @@ def test_a_notebook_that_fails_under_every_seed_is_not_stable(verify):
     [result], _, _ = verify(lambda slug, seed: {}, summaries=summaries)
     assert not result.stable
     assert result.agreeing == 0
+    assert lines_of(result)[1:] == ["  seeds 1, 2, 3, 4 failed: broken"]
 
 
 def test_a_signal_ends_the_runs_and_leaves_no_seed_out_in_silence(verify):
@@ -157,3 +158,47 @@ def test_no_seeds(verify):
 
 def test_no_verdicts_at_all_are_not_stable():
     assert not Stability("one", "quick", (1, 2)).stable
+
+
+# -- from the command line ---------------------------------------------------------------------------------
+
+
+def moody(slug, make):
+    """Cells that leave a ledger with one check whose verdict depends on the seed."""
+    source = make.finish(slug, make.check("steady"), make.check("moody"))
+    turn = 'ledger["checks"][1]["verdict"] = "refuted" if seed == 2 and profile == "quick" else "supported"'
+    return source.replace("ledger |= {", f"{turn}\nledger |= {{")
+
+
+def test_the_command_names_what_is_unstable_and_reuses_what_is_fresh(collection, make):
+    collection.add("one", moody("one", make), finished=False)
+    done = collection.run("verify", "--seeds", "3", "one")
+    assert done.returncode == 1, done.stderr
+    assert "one (quick): NOT STABLE, 2 of 3 seeds agree." in done.stdout
+    assert "2 supported, 1 refuted  UNSTABLE" in done.stdout
+    assert (
+        "0 of 1 papers have the same verdicts under 3 seeds; not one. Reports: build/seeds/quick/."
+        in done.stdout
+    )
+    assert sorted(path.name for path in (collection.root / "build" / "runs").iterdir()) == [
+        "quick-seed1",
+        "quick-seed2",
+        "quick-seed3",
+    ]
+    assert not (collection.root / "figures").exists()
+    again = collection.run("verify", "--seeds", "3", "one")
+    assert again.returncode == 1
+    assert "started" not in again.stdout
+    assert again.stdout.splitlines()[-3:] == done.stdout.splitlines()[-3:]
+
+
+def test_the_command_refuses_what_it_cannot_do(collection):
+    collection.register("one")
+    for arguments, message in [
+        (("--seeds", "3", "one"), "there is no notebook to run of one."),
+        (("--seeds", "3"), "there is no notebook to run."),
+        (("--seeds", "1", "one"), "x>=2"),
+    ]:
+        done = collection.run("verify", *arguments)
+        assert done.returncode == 2
+        assert message in done.stderr

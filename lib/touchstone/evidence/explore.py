@@ -1,4 +1,4 @@
-"""Sliders for the *Explore* section: a picture that answers at once, and a still one where nothing listens."""
+"""Sliders for the *Explore* section: a picture that answers at once, a still one where nothing listens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Explorer:
             figure = self._draw(**self.values)
             if not isinstance(figure, Figure):
                 raise TypeError(
-                    f"{self._draw.__name__} returned {type(figure).__name__}: expected the Figure that it drew"
+                    f"{self._draw.__name__} returned {type(figure).__name__}: expected the Figure it drew"
                 )
             return svg.render(figure, self._key, figures.title_of(figure), self._alt)
 
@@ -57,10 +57,10 @@ class Explorer:
 def explore(draw: Callable[..., Figure], *, alt: str, **ranges: tuple[float, ...]) -> Explorer:
     """Sliders over ``ranges`` = ``name=(low, high[, step])`` that redraw ``draw(name=value, ...)``.
 
-    Every parameter of ``draw`` needs a default, where its slider starts; whole bounds and default make a whole
-    slider. ``draw`` returns the figure it drew (``figures.blank``), titled, in well under a second; it runs when
-    a slider is let go. ``alt`` says what the picture shows. Raises ``ValueError`` for ranges that do not match
-    the parameters of ``draw`` or do not hold their defaults.
+    Every parameter of ``draw`` needs a default, where its slider starts; whole bounds and default make a
+    whole slider. ``draw`` returns the figure it drew (``figures.blank``), titled, in well under a second; it
+    runs when a slider is let go. ``alt`` says what the picture shows. Raises ``ValueError`` for ranges that do
+    not match the parameters of ``draw`` or do not hold their defaults.
     """
     import ipywidgets
 

@@ -318,8 +318,9 @@ def _verify_seeds(project: Project, slugs: tuple[str, ...], seeds: int, profile:
             click.echo(line)
     unstable = [result.slug for result in results if not result.stable]
     folder = report_file(project, profile, "auto", results[0].slug).parent
+    stable = f"{len(results) - len(unstable)} of {len(results)} papers"
     click.echo(
-        f"\n{len(results) - len(unstable)} of {len(results)} papers have the same verdicts under {seeds} seeds"
+        f"\n{stable} have the same verdicts under {seeds} seeds"
         + (f"; not {', '.join(unstable)}" if unstable else "")
         + f". Reports: {project.relative(folder)}/."
     )

@@ -155,8 +155,12 @@ def lines_of(result: Stability) -> list[str]:
         for seed, verdict in result.exceptions(check).items():
             numbers = json.dumps(result.numbers.get(check, {}).get(seed), ensure_ascii=False)
             lines.append(f"  {'':{width}}    seed {seed}: {verdict}; {_short(numbers)}")
+    failed: dict[str, list[int]] = {}
     for seed, message in result.failures.items():
-        lines.append(f"  seed {seed} failed: {message.splitlines()[0]}")
+        failed.setdefault(message.splitlines()[0], []).append(seed)
+    for message, seeds in failed.items():
+        named = ", ".join(str(seed) for seed in seeds)
+        lines.append(f"  seed{'s' * (len(seeds) > 1)} {named} failed: {message}")
     word = "stable" if result.stable else "NOT STABLE"
     head = f"{result.slug} ({result.profile}): {word}, {result.agreeing} of {len(result.seeds)} seeds agree."
     return [head, *lines]

@@ -154,7 +154,7 @@ SCENARIOS = (
         RatioWithin(0.99, 1.0, why=WHY),
         "ratios, up to both ends",
         "a ratio inside is never rejected",
-        "at least 99 % from q = 1 - 0.01^(1/N) on (q = 0.21 for N = 20)",
+        "(at least 99 % from a failing share of 0.21 on for N = 20)",
         _ratio_within,
     ),
     _one_failing(

@@ -101,23 +101,22 @@ def _advantage(law: str, draw: Callable[[np.random.Generator, int], np.ndarray])
         "above 99 %: the advantage is accepted, A against A is rejected"
     )
     same = "A against A with fresh seeds is accepted in at most 0.5 % of the runs, whatever the distribution"
-    true = rule.effect
     promises = (
-        Promise("false alarm", true, "an advantage of ``effect`` is rejected in at most 1 % (normal differences)", 1500),
-        Promise("acceptance", true, decides, 1500),
-        Promise("false acceptance", 0.0, same, 1500),
-        Promise("power", 0.0, decides, 1500),
+        Promise("false alarm", 0.0, "an advantage of ``effect`` is rejected in at most 1 % (normal differences)", 1500),
+        Promise("acceptance", 0.0, decides, 1500),
+        Promise("false acceptance", rule.effect, same, 1500),
+        Promise("power", rule.effect, decides, 1500),
     )
     if law != "normal":
-        promises = (Promise("false acceptance", 0.0, same, 1500),)
+        promises = (Promise("false acceptance", rule.effect, same, 1500),)
     return Scenario(
         rule,
         f"{m} seeds, {law} differences",
-        "advantage, in deviations",
-        true,
+        "what is missing of the advantage, in deviations",
         0.0,
+        rule.effect,
         promises,
-        each(lambda rng, advantage: advantage + draw(rng, m)),
+        each(lambda rng, missing: rule.effect - missing + draw(rng, m)),
         curve=100,
         span=(-0.5, 1.25),
     )

@@ -116,9 +116,11 @@ def _rate_matches(predicted: float) -> Scenario:
     )
 
 
-def _counts(name: str, p: tuple[float, ...], signs: tuple[int, ...], draws: int) -> Scenario:
-    rule = CountsMatch(0.2, why=WHY)
-    p = np.asarray(p)
+def _counts(
+    name: str, probabilities: tuple[float, ...], signs: tuple[int, ...], draws: int, detects: float
+) -> Scenario:
+    rule = CountsMatch(detects, why=WHY)
+    p = np.asarray(probabilities)
     tilt = np.asarray(signs) / np.sqrt(p)
     tilt -= np.sum(p * tilt)
     tilt /= np.sqrt(np.sum(p * tilt**2))  # a weighted mean square of 1
@@ -150,8 +152,8 @@ def _shift(distance: float) -> float:
 
 
 def _law() -> Scenario:
-    rule = SameDistribution(0.3, why=WHY)
-    m = 120
+    rule = SameDistribution(0.5, why=WHY)
+    m = 44
     return Scenario(
         rule,
         f"{m} draws against a law",
@@ -174,7 +176,7 @@ def _two_samples() -> Scenario:
         "distance of the distribution functions",
         0.0,
         rule.detects,
-        (Promise("false alarm", 0.0, TRUE_LAW, 10_000), Promise("power", rule.detects, OTHER_LAW, 5000)),
+        (Promise("false alarm", 0.0, TRUE_LAW, 40_000), Promise("power", rule.detects, OTHER_LAW, 5000)),
         each(lambda rng, distance: Draws(rng.normal(size=m) + _shift(distance), rng.normal(size=m))),
         span=(0.0, 1.5),
     )
@@ -187,7 +189,9 @@ SCENARIOS = (
     _at_least(),
     _rate_matches(0.5),
     _rate_matches(0.2),
-    _counts("3 categories", (0.5, 0.3, 0.2), (1, -1, 1), 700),
+    _counts("3 categories", (0.5, 0.3, 0.2), (1, -1, 1), 690, 0.2),
+    # the rarest category with the least expected count that the rule takes
+    _counts("3 of 4 categories rare", (0.97, 0.01, 0.01, 0.01), (-1, 1, 1, 1), 500, 0.25),
     _law(),
     _two_samples(),
 )

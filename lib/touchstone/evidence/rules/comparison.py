@@ -56,7 +56,7 @@ class IntervalAbove(Rule):
 
     The measurement is ``Paired``, or an array of differences, one a seed: at least 8. Accepts when the
     interval of the mean (``mean_interval``) lies above ``limit`` and the sign-flip permutation test of the
-    pairs agrees at (1 - ``conf``) / 2. Rejects when the interval reaches down to ``limit`` and stays below
+    pairs agrees at (1 - ``conf``) / 2. Rejects when they do not show that and the interval stays below
     ``limit`` + ``effect``: an advantage of that size is not there. Anything else straddles: too few seeds to
     tell. ``effect`` is the least advantage that the check must be able to see, stated beforehand; it may be
     left out where ``limit`` itself is positive. For ratios both are logarithms (``math.log(1.3)``).
@@ -106,7 +106,7 @@ class IntervalAbove(Rule):
         outcome: Outcome = "straddles"
         if low > self.limit and p_value <= level:
             outcome = "accepts"
-        elif low <= self.limit and high < self.limit + self.effect:
+        elif high < self.limit + self.effect:
             outcome = "rejects"
         return Judgement(
             outcome,

@@ -80,7 +80,9 @@ class OrderAtLeast(Rule):
             return order_of_convergence(
                 measurement, conf=self.conf, below=self.below, floor=self.floor, scale=self.scale
             )
-        except TypeError as error:
+        except MeasurementError:
+            raise
+        except (TypeError, ValueError) as error:  # the settings were checked before: it is the errors
             raise MeasurementError(
                 f"measurement: expected errors, or a list of runs of them ({error})"
             ) from None

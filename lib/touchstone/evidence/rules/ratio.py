@@ -84,7 +84,8 @@ class RatioWithin(Rule):
 
     An end that is ``None`` is open: ``RatioWithin(low=0.9)`` is for what has to be at least that much.
     Measurements as for ``RatioAtMost``, of either sign. No chance enters: a ratio inside is never rejected
-    and one outside by more than the rounding always is; over N trials the power is that of ``RatioAtMost``.
+    and one outside by more than the rounding always is; over N trials the power is that of ``RatioAtMost``
+    (at least 99 % from a failing share of 0.21 on for N = 20).
     """
 
     low: float | None = None

@@ -174,7 +174,9 @@ def _changes(
     tree: ast.Module, text: _Text, wanted: set[int] | None
 ) -> Iterator[tuple[str, ast.stmt, ast.AST, str, str]]:
     for function, statement, roots in _statements(tree, ""):
-        if wanted is not None and not any(wanted & set(range(r.lineno, r.end_lineno + 1)) for r in roots):
+        # the defaults of a function that was only defined decide nothing
+        runs = statement.body if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) else roots
+        if wanted is not None and not any(wanted & set(range(r.lineno, r.end_lineno + 1)) for r in runs):
             continue
         for operator, replacement in _of_statement(statement, text):
             yield function, statement, statement, operator, replacement

@@ -64,23 +64,21 @@ def tests_of(module: str, project: Project) -> list[str]:
     the module itself belongs to.
     """
     tests = project.root / "tests"
-    *folders, name = module.split(".")[1:]
-    mirror = sorted(
-        path
-        for path in tests.joinpath(*folders).glob(f"test_{name}*.py")
-        if path.stem == f"test_{name}" or path.stem.startswith(f"test_{name}_")
-    )
-    others = []
+    mirror, others = [], []
     for path in sorted(tests.rglob("test_*.py")):
         layer = path.relative_to(tests).parts[0]
         foreign = f"{PACKAGE}.{layer}" in JUDGES and not _within(module, f"{PACKAGE}.{layer}")
-        if layer in _NO_UNIT_TESTS or foreign or path in mirror:
-            continue
-        if _names(path, module):
+        if is_mirror(project.relative(path), module):
+            mirror.append(path)
+        elif layer not in _NO_UNIT_TESTS and not foreign and _names(path, module):
             others.append(path)
-    # a module test_a_b is the mirror of a/b and of a_b alike; the nearer one first
-    mirror.sort(key=lambda path: (len(path.stem), path.stem))
     return [project.relative(path) for path in (*mirror, *others)]
+
+
+def is_mirror(file: str, module: str) -> bool:
+    """Whether a test file, by its path from the root, is the mirror of ``module``."""
+    stem = "/".join(["tests", *module.split(".")[1:-1], f"test_{module.split('.')[-1]}"])
+    return file == f"{stem}.py" or file.startswith(f"{stem}_")
 
 
 def tests_digest(files: Iterable[str], project: Project, library: Library) -> str:

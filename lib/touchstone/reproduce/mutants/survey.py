@@ -7,10 +7,10 @@ that was stopped goes on where it was, and one whose tests have grown tries the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
-import random
 import subprocess
 import sys
 import tempfile
@@ -27,7 +27,14 @@ from touchstone.reproduce.imports import Library
 from touchstone.reproduce.lock import run_lock
 from touchstone.reproduce.mutants.equivalents import Equivalent, read_equivalents
 from touchstone.reproduce.mutants.operators import Mutant, mutants_of
-from touchstone.reproduce.mutants.reach import cells_of, digest_of, target_modules, tests_digest, tests_of
+from touchstone.reproduce.mutants.reach import (
+    cells_of,
+    digest_of,
+    is_mirror,
+    target_modules,
+    tests_digest,
+    tests_of,
+)
 from touchstone.reproduce.plan import Planner
 from touchstone.reproduce.project import Project, Variant
 from touchstone.reproduce.register import Paper
@@ -282,8 +289,7 @@ class _Work:
         declared = read_equivalents(self.project.root / EQUIVALENTS)
         chosen = self.mutants
         if limit is not None and limit < len(chosen):
-            places = sorted(random.Random(sample_seed).sample(range(len(chosen)), limit))
-            chosen = [chosen[place] for place in places]
+            chosen = _sample(chosen, limit, sample_seed)
         equivalent = {m.key for m in chosen if any(e.covers(m) for e in declared)}
         to_try = [m for m in chosen if recheck or m.key not in equivalent]
         found = self._try_all(to_try, workers)
@@ -362,9 +368,10 @@ class _Work:
     def _try_tests(
         self, mutant: Mutant, files: list[str], bench: Bench, planted: dict[str, str]
     ) -> dict[str, Any]:
-        """The tests that run the lines with the mistake, quickest first, then whole files.
+        """The tests that run the lines with the mistake, quickest first, then the module's own files whole.
 
-        A test that does not run them can notice only through what an earlier one left in a cache.
+        A test that does not run them can notice only through what an earlier one left in a cache. Lines that
+        run on import belong to no test, and all files are run.
         """
         tested: dict[str, Any] = {"outcome": "passed", "seconds": 0.0}
         runs = self._sound_runs(files, bench)
@@ -376,7 +383,9 @@ class _Work:
             if lines & set(covered.get(planted["path"], []))
         }
         chosen = sorted(took, key=lambda test: (took[test], test))
-        for some, seconds in ((chosen, sum(took.values())), (files, sum(run["seconds"] for run in runs))):
+        whole = [file for file in files if not chosen or is_mirror(file, mutant.module)]
+        total = sum(run["seconds"] for run in runs)
+        for some, seconds in ((chosen, sum(took.values())), (whole, total)):
             if some and tested["outcome"] == "passed":
                 limit = max(_AT_LEAST, _SLOWER * seconds)
                 before = tested["seconds"]
@@ -409,6 +418,14 @@ def _read_records(path: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, KeyError, TypeError):
             continue
     return records
+
+
+def _sample(mutants: list[Mutant], size: int, seed: int) -> list[Mutant]:
+    """``size`` of them at random. Who is drawn hangs on each key alone, so that a sample hardly changes when
+    the library does, and a larger one contains the smaller."""
+    ranks = {m.key: hashlib.sha256(f"{seed}:{m.key}".encode()).digest() for m in mutants}
+    last = sorted(ranks.values())[size - 1]
+    return [mutant for mutant in mutants if ranks[mutant.key] <= last]
 
 
 def _place(mutant: Mutant) -> str:

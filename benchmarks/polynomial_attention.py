@@ -10,7 +10,7 @@ rank C(d + g, g) soon makes the method slower than what it replaces. The peer is
 take, or one where that is faster. Calls are taken in turns, each timed one after an untimed one when it is
 short, and the median is reported. Two degrees of the polynomial:
 
-- *certified*: every attention weight is right to a relative 1/n, whatever the input (`exp_degree`);
+- *certified*: every weight is right to a relative 1/n whatever the input, in exact arithmetic (`exp_degree`);
 - *output*: the least degree whose output error on 32 queries is at most 1/(2n) (`output_degree`). Finding it
   is timed in a column of its own: it pays once for inputs of one kind.
 
@@ -246,7 +246,7 @@ def crossover(speed_ups: list[tuple[int, float]]) -> str:
     if not ahead:
         return f"At d = 4 no crossover up to n = 2^{speed_ups[-1][0]}."
     if not behind:
-        return f"At d = 4 the certified polynomial is ahead at every n from 2^{ahead[0]}."
+        return f"At d = 4 the certified polynomial is ahead at every n tried, from 2^{ahead[0]}."
     last = max(behind)
     if last == speed_ups[-1][0]:
         return f"At d = 4 behind at n = 2^{last}, the largest tried."

@@ -96,6 +96,7 @@ def test_every_kind_is_tested():
         "return f'{a + b}'",
         "return 'a' + name",
         "return (a,) + shape",
+        "return zip(a, b, strict=True)",
         "return x",
         "pass",
     ],

@@ -103,8 +103,8 @@ def mutants_of(module: str, source: str, lines: Collection[int] | None = None) -
     """Every mistake in the statements of ``source`` that touch ``lines`` (all of them when None).
 
     In the order of the source, each once: mistakes that give the same program are one, and one that gives
-    the program itself is none. Messages of exceptions, formatted strings, annotations, decorators,
-    documentation and imports are left alone. Raises ``SyntaxError`` when ``source`` does not parse.
+    the program itself is none. Messages of exceptions, assertions, formatted strings, annotations,
+    decorators, documentation and imports are left alone. Raises ``SyntaxError`` when ``source`` does not parse.
     """
     text = _Text(source)
     tree = ast.parse(source)
@@ -238,8 +238,8 @@ class _Context:
 
 
 def _expressions(node: ast.AST, context: _Context) -> Iterator[tuple[ast.expr, _Context]]:
-    if isinstance(node, ast.JoinedStr):
-        return
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.keyword) and node.arg == "strict"):
+        return  # zip(…, strict=True) is an assertion
     if isinstance(node, ast.expr):
         yield node, context
     for name, value in ast.iter_fields(node):

@@ -23,7 +23,7 @@ export MKL_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test verify list lab bench lock clean
+.PHONY: help setup reproduce test verify list calibrate lab bench lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -62,6 +62,9 @@ test: $(READY)  ## lint, import contracts, tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+calibrate: $(READY)  ## measure how often each decision rule errs, on data whose truth is known
+	@$(BIN)/touchstone calibrate --profile $(PROFILE) --seed $(SEED) --jobs $(JOBS)
 
 lab: $(READY)  ## open JupyterLab on the notebooks (this machine only)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks

@@ -9,11 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from touchstone.attention.polynomial import low_rank_attention, polynomial_attention, polynomial_factors
+from touchstone.attention.polynomial import (
+    low_rank_attention,
+    monomial_weights,
+    polynomial_attention,
+    polynomial_factors,
+)
 from touchstone.counting.array import count, counted
 from touchstone.counting.shapes import shape_only
 from touchstone.functions.exponential import exp_coefficients, exp_degree
-from touchstone.functions.monomials import monomial_plan
+from touchstone.functions.monomials import monomial_plan, monomials
 
 
 def instance(n, m, d, columns, seed, dtype="float64", bound=1.5):
@@ -74,6 +79,16 @@ def test_factors_and_fused_attention_are_the_dense_polynomial(sizes, degree, blo
         assert np.max(np.abs(low_rank_attention(U1, U2, V) - expected)) <= tolerance
         fused = polynomial_attention(Q, K, V, c, scale=scale, block=block)
         assert np.max(np.abs(fused - expected)) <= tolerance
+
+
+def test_weights_make_the_polynomial_of_a_sum():
+    # sum_a w_a x^a = P(scale (x_1 + x_2 + x_3)), whatever product of rows x is
+    c, x, plan = np.array([2.0, -1.0, 0.5, 3.0]), np.array([[0.5, -2.0, 1.5]]), monomial_plan(3, 3)
+    weights = monomial_weights(plan, c, 0.25, x)
+    assert weights.shape == (20,)
+    assert monomials(x, plan) @ weights == pytest.approx(2.0, abs=1e-14)  # the entries of x add up to zero
+    y = np.array([[1.0, 2.0, 5.0]])  # 0.25 * 8 = 2: 2 - 2 + 2 + 24
+    assert monomials(y, plan) @ weights == pytest.approx(26.0, rel=1e-14)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 4, 7])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import signal
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -447,6 +449,24 @@ def test_the_command(small, collection):
     strict = collection.run("mutate", "one", "--jobs", "1", "--least", "1")
     assert strict.returncode == 1
     assert strict.stdout.splitlines()[:-1] == done.stdout.splitlines()[:-1]
+
+
+def test_ctrl_c_ends_everything_and_keeps_what_was_found(small, collection):
+    # tests that take long, so that trials are under way when the signal comes
+    (collection.root / "tests" / "maths" / "test_area.py").write_text(
+        TESTS + "\nimport time\ntime.sleep(20)\n"
+    )
+    running = collection.start("mutate", "one", "--jobs", "2")
+    records = collection.root / "build" / "mutants" / "one.jsonl"
+    deadline = time.monotonic() + 60
+    while not records.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "the same command goes on from there" in said
+    assert records.read_text().endswith("\n")
+    assert collection.orphans() == []
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,8 @@ def polynomial_factors(
     Raises ``ValueError`` for shapes, coefficients or a plan that do not fit together. Cost:
     ``(n + m)(r - 1) + n r`` multiplications.
     """
-    plan = _checked(Q, K, coefficients, scale, plan)
-    if _sizes_only(coefficients, plan, Q):
-        weights = _no_data((plan.rank,), Q)
-    else:
-        weights = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
-        weights = as_array_like(weights[plan.degrees] * plan.multinomials, Q)
-    return monomials(Q, plan) * weights, monomials(K, plan)
+    plan = checked_plan(Q, K, coefficients, scale, plan)
+    return monomials(Q, plan) * monomial_weights(plan, coefficients, scale, Q), monomials(K, plan)
 
 
 def low_rank_attention(U1: Array, U2: Array, V: Array) -> Array:
@@ -110,7 +105,7 @@ def polynomial_attention(
     """
     if V.ndim != 2 or V.shape[0] != K.shape[0]:
         raise ValueError(f"V of shape {tuple(V.shape)}: expected ({K.shape[0]}, d_v), a row for each key")
-    plan = _checked(Q, K, coefficients, scale, plan)
+    plan = checked_plan(Q, K, coefficients, scale, plan)
     xp = namespace(Q, K, V)
     columns = V.shape[1] + 1
     if block is None:
@@ -141,8 +136,10 @@ def polynomial_attention(
 # -- checks and weights ----------------------------------------------------------------------------------
 
 
-def _checked(Q: Array, K: Array, coefficients: Any, scale: float, plan: MonomialPlan | None) -> MonomialPlan:
-    """The plan to use, once everything fits together."""
+def checked_plan(
+    Q: Array, K: Array, coefficients: Any, scale: float, plan: MonomialPlan | None
+) -> MonomialPlan:
+    """The plan to use, once everything fits together; what ``polynomial_factors`` raises if it does not."""
     for name, x in (("Q", Q), ("K", K)):
         if not namespace(Q, K).isdtype(x.dtype, ("real floating", "complex floating")):
             raise TypeError(f"{name} of dtype {x.dtype}: expected real or complex floating numbers")
@@ -172,6 +169,18 @@ def _checked(Q: Array, K: Array, coefficients: Any, scale: float, plan: Monomial
     if plan.d != Q.shape[1]:
         raise ValueError(f"plan with d={plan.d}: expected {Q.shape[1]}, the columns of Q")
     return plan
+
+
+def monomial_weights(plan: MonomialPlan, coefficients: Any, scale: float, like: Array) -> Array:
+    """``c_|a| scale^|a| |a|!/a!`` for every monomial ``a`` of ``plan``, (r,), beside ``like``.
+
+    With them ``sum_a w_a x^a = P(scale (x_1 + .. + x_d))`` for ``P(x) = sum_t c_t x^t``. The arguments are
+    taken as ``checked_plan`` leaves them; beside a shape-only ``like`` the weights have a size and no values.
+    """
+    if _sizes_only(coefficients, plan, like):
+        return _no_data((plan.rank,), like)
+    weights = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
+    return as_array_like(weights[plan.degrees] * plan.multinomials, like)
 
 
 def _sizes_only(coefficients: Any, plan: MonomialPlan, like: Array) -> bool:

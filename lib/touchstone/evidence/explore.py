@@ -59,8 +59,8 @@ def explore(draw: Callable[..., Figure], *, alt: str, **ranges: tuple[float, ...
 
     Every parameter of ``draw`` needs a default, where its slider starts; whole bounds and default make a
     whole slider. ``draw`` returns the figure it drew (``figures.blank``), titled, in well under a second; it
-    runs when a slider is let go. ``alt`` says what the picture shows. Raises ``ValueError`` for ranges that do
-    not match the parameters of ``draw`` or do not hold their defaults.
+    runs when a slider is let go. ``alt`` says what the picture shows. Raises ``ValueError`` for ranges that
+    do not match the parameters of ``draw`` or do not hold their defaults.
     """
     import ipywidgets
 

@@ -271,6 +271,31 @@ def mutate(
 
 
 @main.command()
+@click.option(
+    "--profile",
+    type=click.Choice(["full", "quick"]),
+    default="full",
+    show_default=True,
+    help="full certifies (minutes), quick can only refute (seconds).",
+)
+@_seed
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Processes.")
+@click.pass_context
+def calibrate(context: click.Context, profile: str, seed: int, jobs: int) -> None:
+    """Measure how often each decision rule errs, on synthetic data whose truth is known.
+
+    The full profile with seed 0 writes figures/_calibration/; everything else writes under build/.
+    """
+    from touchstone.evidence.calibration.report import main as report
+
+    project = find_project(context.obj)
+    out = Variant(profile, seed).outputs(project) / "_calibration"
+    status = report(profile, out, jobs, seed)
+    click.echo(f"wrote {project.relative(out)}/")
+    context.exit(status)
+
+
+@main.command()
 @click.argument("slug")
 @click.pass_context
 def new(context: click.Context, slug: str) -> None:

@@ -1,1 +1,1 @@
-"""The rules themselves under test: how often each accuses the innocent, and how surely it catches the guilty."""
+"""The rules themselves under test: how often each accuses the innocent and misses the guilty."""

@@ -37,7 +37,9 @@ def _interval() -> Scenario:
         0.0,
         6.0,
         (
-            Promise("false alarm", 0.0, "a value inside is rejected in at most (1 - ``conf``) / 2 of the runs"),
+            Promise(
+                "false alarm", 0.0, "a value inside is rejected in at most (1 - ``conf``) / 2 of the runs"
+            ),
             Promise("false acceptance", 0.0, "one outside accepted in as many (0.5 % for 0.99)"),
             Promise("acceptance", -6.0, words),
             Promise("power", 6.0, words),
@@ -48,8 +50,8 @@ def _interval() -> Scenario:
 
 INSIDE = "A mean inside is rejected, and one outside accepted, in at most 1 % of the runs"
 FAR = (
-    "a mean that is 6.5 s / √m inside both limits is accepted, and one as far outside rejected, with probability above "
-    "99 % from m = 30 on"
+    "a mean that is 6.5 s / √m inside both limits is accepted, and one as far outside rejected, with "
+    "probability above 99 % from m = 30 on"
 )
 
 
@@ -97,12 +99,17 @@ def _advantage(law: str, draw: Callable[[np.random.Generator, int], np.ndarray])
     m = 20
     rule = IntervalAbove(effect=1.6, why=WHY)
     decides = (
-        "With 20 seeds and differences of standard deviation s, ``effect`` = 1.6 s decides both ways with a power "
-        "above 99 %: the advantage is accepted, A against A is rejected"
+        "With 20 seeds and differences of standard deviation s, ``effect`` = 1.6 s decides both ways with a "
+        "power above 99 %: the advantage is accepted, A against A is rejected"
     )
     same = "A against A with fresh seeds is accepted in at most 0.5 % of the runs, whatever the distribution"
     promises = (
-        Promise("false alarm", 0.0, "an advantage of ``effect`` is rejected in at most 1 % (normal differences)", 1500),
+        Promise(
+            "false alarm",
+            0.0,
+            "an advantage of ``effect`` is rejected in at most 1 % (normal differences)",
+            1500,
+        ),
         Promise("acceptance", 0.0, decides, 1500),
         Promise("false acceptance", rule.effect, same, 1500),
         Promise("power", rule.effect, decides, 1500),
@@ -117,7 +124,7 @@ def _advantage(law: str, draw: Callable[[np.random.Generator, int], np.ndarray])
         rule.effect,
         promises,
         each(lambda rng, missing: rule.effect - missing + draw(rng, m)),
-        curve=100,
+        curve=60,
         span=(-0.5, 1.25),
     )
 
@@ -140,7 +147,11 @@ def _monotone(m: int) -> Scenario:
         3.3,
         (
             Promise("false alarm", -tolerance, "false alarms below 1 %"),
-            Promise("power", 3.3, "A reversal that is larger by another 3.3 s is rejected with probability above 99 %"),
+            Promise(
+                "power",
+                3.3,
+                "A reversal that is larger by another 3.3 s is rejected with probability above 99 %",
+            ),
         ),
         each(draw),
         span=(0.0, 1.5),

@@ -18,7 +18,7 @@ from touchstone.evidence.proportions import clopper_pearson
 CONFIDENCE = 0.99
 BATCHES = 8
 LOCATED = 0.002
-"""A rate this close to its limit on both sides is said to lie at the limit: no number of trials would tell."""
+"""A rate this close to its limit on both sides lies at the limit: no number of trials would tell."""
 QUICK = (50, 60, 400)
 """Quick runs take this fraction of the trials, at least and at most so many."""
 

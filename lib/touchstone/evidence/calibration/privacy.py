@@ -16,13 +16,13 @@ WHY = "calibration"
 DELTA = 1e-5
 PRIVATE = "A private mechanism is rejected with probability at most 1 − ``conf``"
 UNDERSTATED = (
-    "noise at half its scale (or a sensitivity understated by 2) is rejected with probability >= 99 %: Laplace from "
-    "2 000 runs a side"
+    "noise at half its scale (or a sensitivity understated by 2) is rejected with probability >= 99 %: "
+    "Laplace from 2 000 runs a side"
 )
 EXACT = f"{UNDERSTATED}, Gaussian calibrated exactly at δ = 10⁻⁵ from 150 000"
 HALF_MU = (
-    "Gaussian noise at half its scale is rejected with probability >= 99 % from 8 000 runs a side at μ = 0.27 "
-    "(ε = 1, δ = 10⁻⁵) and from 1 000 at μ = 1"
+    "Gaussian noise at half its scale is rejected with probability >= 99 % from 8 000 runs a side at μ = "
+    "0.27 (ε = 1, δ = 10⁻⁵) and from 1 000 at μ = 1"
 )
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]

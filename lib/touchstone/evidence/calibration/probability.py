@@ -35,7 +35,11 @@ def _at_most(detects: float | None) -> Scenario:
         rule.delta,
         rule.effect,
         (
-            Promise("false alarm", rule.delta, "A probability of ``delta`` or less is rejected in at most 1 % of the runs"),
+            Promise(
+                "false alarm",
+                rule.delta,
+                "A probability of ``delta`` or less is rejected in at most 1 % of the runs",
+            ),
             Promise("power", rule.effect, words),
         ),
         _failures(trials),
@@ -56,7 +60,11 @@ def _certified() -> Scenario:
         rule.effect,
         (
             Promise("false alarm", rule.delta, "a lower end above it rejects"),
-            Promise("false acceptance", rule.delta, "A probability above ``delta`` is accepted in at most 1 % of the runs"),
+            Promise(
+                "false acceptance",
+                rule.delta,
+                "A probability above ``delta`` is accepted in at most 1 % of the runs",
+            ),
             Promise("power", rule.effect, "The probability of failure that is rejected with a power of 99 %"),
         ),
         _failures(trials),
@@ -68,7 +76,10 @@ def _certified() -> Scenario:
 
 def _at_least() -> Scenario:
     rule = FailureRateAtLeast(0.1, why=WHY)
-    words = "With 200 trials and ``delta`` = 0.1 a rate of 0.22 is accepted, and one of 0.02 rejected, with probability above 99 %"
+    words = (
+        "With 200 trials and ``delta`` = 0.1 a rate of 0.22 is accepted, and one of 0.02 rejected, with "
+        "probability above 99 %"
+    )
     return Scenario(
         rule,
         "200 trials",
@@ -77,7 +88,11 @@ def _at_least() -> Scenario:
         0.02,
         (
             Promise("false alarm", rule.delta, "a larger one rejected in at most 1 %"),
-            Promise("false acceptance", rule.delta, "A probability of ``delta`` or less is accepted in at most 1 % of the runs"),
+            Promise(
+                "false acceptance",
+                rule.delta,
+                "A probability of ``delta`` or less is accepted in at most 1 % of the runs",
+            ),
             Promise("acceptance", 0.22, words),
             Promise("power", 0.02, words),
         ),
@@ -92,8 +107,8 @@ def _rate_matches(predicted: float) -> Scenario:
     trials = 1000
     rule = RateMatches(2.6 / trials**0.5, why=WHY)
     words = (
-        "one cell with the predicted probability is accepted, and one that is off by twice the tolerance rejected, "
-        "with a probability above 99 %"
+        "one cell with the predicted probability is accepted, and one that is off by twice the tolerance "
+        "rejected, with a probability above 99 %"
     )
     return Scenario(
         rule,
@@ -131,11 +146,17 @@ def _counts(
         0.0,
         rule.detects,
         (
-            Promise("false alarm", 0.0, "True probabilities are rejected in about 1 % of the runs", 400_000),
-            Promise("power", rule.detects, "Frequencies whose deviation is w = ``detects`` are rejected with a power of 99 %", 400_000),
+            Promise("false alarm", 0.0, "True probabilities are rejected in about 1 % of the runs", 200_000),
+            Promise(
+                "power",
+                rule.detects,
+                "Frequencies whose deviation is w = ``detects`` are rejected with a power of 99 %",
+                200_000,
+            ),
         ),
         tallied(
-            lambda rng, w, n: rng.multinomial(draws, p * (1 + w * tilt), n), lambda counts, w: Counts(counts, p)
+            lambda rng, w, n: rng.multinomial(draws, p * (1 + w * tilt), n),
+            lambda counts, w: Counts(counts, p),  # noqa: ARG005
         ),
         curve=2000,
         span=(0.0, 1.5),
@@ -160,7 +181,7 @@ def _law() -> Scenario:
         "distance of the distribution functions",
         0.0,
         rule.detects,
-        (Promise("false alarm", 0.0, TRUE_LAW, 60_000), Promise("power", rule.detects, OTHER_LAW, 2000)),
+        (Promise("false alarm", 0.0, TRUE_LAW, 50_000), Promise("power", rule.detects, OTHER_LAW, 2000)),
         each(lambda rng, distance: Draws(rng.normal(size=m) + _shift(distance), stats.norm.cdf)),
         curve=100,
         span=(0.0, 1.5),

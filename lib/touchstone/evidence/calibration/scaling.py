@@ -109,7 +109,7 @@ def _common_growth() -> Scenario:
         "growth of the ratio, in slacks",
         1.0,
         2.0,
-        (Promise("false alarm", 1.0, FLAT, 10_000), Promise("false acceptance", 1.0, STEEP, 10_000)),
+        (Promise("false alarm", 1.0, FLAT), Promise("false acceptance", 1.0, STEEP)),
         each(draw),
     )
 
@@ -148,8 +148,8 @@ def _collapse() -> Scenario:
         return Collapse(spread[claimed], {f"n^{p:g}": spread[p] for p in rivals})
 
     words = (
-        "tells x-scales whose exponents of the size differ by 1/4: the true one is rejected in fewer than 1 % of "
-        "the runs and accepted in more than 99 %, a false one rejected in more than 99 %"
+        "tells x-scales whose exponents of the size differ by 1/4: the true one is rejected in fewer than 1 "
+        "% of the runs and accepted in more than 99 %, a false one rejected in more than 99 %"
     )
     return Scenario(
         rule,
@@ -157,7 +157,10 @@ def _collapse() -> Scenario:
         "exponent of the true scale off the claimed one",
         0.0,
         0.25,
-        tuple(Promise(kind, at, words, 5000) for kind, at in (("false alarm", 0.0), ("acceptance", 0.0), ("power", 0.25))),
+        tuple(
+            Promise(kind, at, words, 5000)
+            for kind, at in (("false alarm", 0.0), ("acceptance", 0.0), ("power", 0.25))
+        ),
         each(draw),
         span=(-0.75, 1.25),
     )
@@ -185,15 +188,15 @@ SCENARIOS = (
         0.15,
         6,
         1.5,
-        "With six sizes over 1.5 decades and noise of 3 % in each value, a flat ratio is accepted and one that "
-        "grows like x^(2 ``slack``) rejected with probability above 99 % from ``slack`` = 0.15 on",
+        "With six sizes over 1.5 decades and noise of 3 % in each value, a flat ratio is accepted and one "
+        "that grows like x^(2 ``slack``) rejected with probability above 99 % from ``slack`` = 0.15 on",
     ),
     _no_growth(
         0.05,
         10,
         3.0,
-        "a flat ratio is accepted and one that grows like x^(2 ``slack``) rejected with probability above 99 % "
-        "from ``slack`` = 0.15 on; with ten sizes over 3 decades from ``slack`` = 0.05 on",
+        "a flat ratio is accepted and one that grows like x^(2 ``slack``) rejected with probability above "
+        "99 % from ``slack`` = 0.15 on; with ten sizes over 3 decades from ``slack`` = 0.05 on",
     ),
     _common_growth(),
     _growth_over_seeds(),

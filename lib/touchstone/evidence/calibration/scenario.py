@@ -62,7 +62,7 @@ class Scenario:
     stated: float
     promises: tuple[Promise, ...]
     sample: Sample
-    trials: int = 20_000
+    trials: int = 10_000
     curve: int = 600
     span: tuple[float, float] = (-1.0, 1.5)
 
@@ -108,9 +108,7 @@ def tallied(
     return sample
 
 
-def binomial(
-    trials: int, probability: Callable[[float], float], read: Callable[[int, float], Any]
-) -> Sample:
+def binomial(trials: int, probability: Callable[[float], float], read: Callable[[int, float], Any]) -> Sample:
     """Events among ``trials``, of a ``probability`` that follows from the truth; ``read(events, truth)``.
 
     How often each count comes up in n experiments is one multinomial draw, so millions of them cost nothing.
@@ -171,7 +169,8 @@ def _numbers(words: str, rule: Rule) -> set[float]:
     words = re.sub(r"(at most |below |above |power of |probability of |>= )?99? %", "", words)
     words = re.sub(r"(?<=\d) (?=\d{3}\b)", "", words)
     found = {
-        float(Fraction(number)) for number in re.findall(r"(?<![\w.^⁻])\d+(?:\.\d+)?(?:/\d+)?(?![\w.]*⁻)", words)
+        float(Fraction(number))
+        for number in re.findall(r"(?<![\w.^⁻])\d+(?:\.\d+)?(?:/\d+)?(?![\w.]*⁻)", words)
     }
     found |= {value for word, value in NUMBERS_IN_WORDS.items() if re.search(rf"\b{word}\b", words)}
     for name in re.findall(r"``(\w+)``", words):

@@ -104,7 +104,8 @@ def mutants_of(module: str, source: str, lines: Collection[int] | None = None) -
 
     In the order of the source, each once: mistakes that give the same program are one, and one that gives
     the program itself is none. Messages of exceptions, assertions, formatted strings, annotations,
-    decorators, documentation and imports are left alone. Raises ``SyntaxError`` when ``source`` does not parse.
+    decorators, documentation and imports are left alone. Raises ``SyntaxError`` when ``source`` does not
+    parse.
     """
     text = _Text(source)
     tree = ast.parse(source)

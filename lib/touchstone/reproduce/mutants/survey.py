@@ -91,19 +91,28 @@ class Bench:
         self.project, self.folder, self.preload = project, folder, list(preload)
         folder.mkdir(parents=True, exist_ok=True)
         self._process: subprocess.Popen[str] | None = None
+        self._over = False
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """One trial; raises ``ReproductionError`` when the process cannot be kept alive."""
         for _ in range(2):
+            if self._over:
+                break
             try:
                 if self._process is None:
                     self._start()
                 return self._exchange(request)
             except (OSError, ValueError):
-                self.close()
-        raise ReproductionError(f"the process that tries mistakes died: see {self.folder / 'log.txt'}.")
+                self._end()
+        said = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise ReproductionError(f"the process that tries mistakes died: {said[-1] if said else 'no reason'}.")
 
     def close(self) -> None:
+        """End the process, for good: whoever is waiting for an answer gets an error."""
+        self._over = True
+        self._end()
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

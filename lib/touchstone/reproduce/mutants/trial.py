@@ -116,7 +116,8 @@ def _limit_memory(size: int | None) -> None:
     if size:
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+        with contextlib.suppress(OSError, ValueError):  # some systems know no such limit
+            resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
 # -- planting ------------------------------------------------------------------------------------------------

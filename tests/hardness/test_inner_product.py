@@ -239,22 +239,17 @@ def test_attention_decides_and_keeps_the_certified_bounds(n, d, order, high, low
                 assert gap.pad_level == -1.0  # as low as entries allow
 
 
-@pytest.mark.parametrize(("low", "level"), [(1, 1.0), (7, -1.0)])
-def test_the_pad_level_is_clipped_at_both_ends(low, level):
-    n, d, B = 3, 8, 40.0 if level == 1 else 0.5
-    sets = [np.ones((n, d))] * 3
-    if (
-        level == 1
-    ):  # (l_y + l_n) / 2 - 2 ln n = B^3 (high + low) / (4 d) above B^3 / 2 needs high + low > 2 d: never
-        gap = inner_product_to_tensor_attention(sets, 8, 7, B)[-1]
-        assert 0.9 < gap.pad_level < 1
-        return
-    gap = inner_product_to_tensor_attention(sets, 8, low, B)[-1]
+def test_the_pad_level_keeps_the_entry_bound():
+    n, d = 3, 8
+    ones = [np.ones((n, d))] * 3
+    gap = inner_product_to_tensor_attention(ones, 8, 7, 0.5)[-1]
     assert gap.pad_level == -1.0
-    assert gap.pad == pytest.approx(2 * math.log(n) - B**3 / 2, rel=1e-14)
-    assert gap.yes_at_least == pytest.approx(
-        1 / (1 + (math.exp(gap.pad) + 2 * n**2) / math.exp(gap.above)), rel=1e-12
-    )
+    assert gap.pad == pytest.approx(2 * math.log(n) - 0.5**3 / 2, rel=1e-14)
+    others = math.exp(gap.pad) + 2 * n**2
+    assert gap.yes_at_least == pytest.approx(1 / (1 + others / math.exp(gap.above)), rel=1e-12)
+    # with the largest sums of inner products and entries the level approaches (high + low) / (2 d)
+    gap = inner_product_to_tensor_attention(ones, 8, 7, 40.0)[-1]
+    assert gap.pad_level == pytest.approx(15 / 16, rel=1e-3)
 
 
 def test_the_bounds_are_attained():

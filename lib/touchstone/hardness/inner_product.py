@@ -127,7 +127,7 @@ def inner_product_to_tensor_attention(
     - the *pad*, n^{k-1} tuples of idle keys alone, has logits :math:`B^ks/2`; *mixed* tuples have logit 0.
 
     The level s puts the weight of the pad half-way, :math:`(\ell_y+\ell_n)/2`, or as near as
-    :math:`|s|\le1` allows. Answer YES when :math:`\max_{i<n}p_i` is at least ``gap.threshold`` = 1/2. The
+    :math:`s\ge-1` allows. Answer YES when :math:`\max_{i<n}p_i` is at least ``gap.threshold`` = 1/2. The
     bounds ``gap.yes_at_least`` and ``gap.no_at_most`` hold at every B; they lie on different sides of 1/2
     when B is large enough, such as :math:`B^k=k\ln n\cdot2d/(T-T_0)`, where :math:`\ell_y-\ell_n=\ln n`.
 
@@ -154,8 +154,7 @@ def inner_product_to_tensor_attention(
     power, keys = B**order, (order - 1) * math.log(n)
     above = power * (high / (2 * d))  # the ratio first: d may be an integer too large for a float
     below = keys + power * (low / (2 * d))
-    level = ((above + below) / 2 - keys) / (power / 2)
-    level = min(1.0, max(-1.0, level))
+    level = max(-1.0, ((above + below) / 2 - keys) / (power / 2))  # below 1, as high + low < 2 d
     mixed = keys + math.log(2 ** (order - 1) - 2) if order > 2 else -math.inf
     gap = CertifiedGap(above, below, keys + power * level / 2, mixed, level, 1 / (2 * d), n)
 

@@ -57,18 +57,32 @@ def _panel(ax: Axes, name: str, calibrations: Sequence[Calibration]) -> None:
     ax.axvline(1, color="#000000", linestyle="--", linewidth=0.9, zorder=1.5)
     for at, calibration in enumerate(calibrations):
         _curve(ax, calibration, PALETTE[at % len(PALETTE)], MARKERS[at % len(MARKERS)])
-    ax.legend(
-        loc="upper left",
+    legend = ax.legend(
+        loc="lower right",
         fontsize=SMALL - 1,
-        handlelength=0.8,
+        handlelength=0.7,
         handletextpad=0.3,
-        borderpad=0.1,
-        labelspacing=0.2,
+        borderpad=0.2,
+        borderaxespad=0.1,
+        labelspacing=0.15,
+        frameon=True,
+        facecolor="white",
+        edgecolor="none",
+        framealpha=0.7,
     )
+    legend.set_zorder(3.5)  # above the curves, below the points that count
     ax.set_title(name, fontsize=8.5, pad=3, color=MISSED if missed else "#000000")
-    scenario = calibrations[0].scenario
-    words = f"{scenario.measure}: 0 is {_short(scenario.hardest)}, 1 is {_short(scenario.stated)}"
-    ax.set_xlabel("\n".join(textwrap.wrap(words, 46)), fontsize=SMALL, labelpad=1)
+    ax.set_xlabel("\n".join(textwrap.wrap(_axis(calibrations), 44)), fontsize=SMALL, labelpad=1)
+
+
+def _axis(calibrations: Sequence[Calibration]) -> str:
+    """What the effects 0 and 1 are in the docstring's own measure, for all curves of a panel."""
+    ranges: dict[str, list[str]] = {}
+    for scenario in (calibration.scenario for calibration in calibrations):
+        between = f"{_short(scenario.hardest)} to {_short(scenario.stated)}"
+        if between not in ranges.setdefault(scenario.measure, []):
+            ranges[scenario.measure].append(between)
+    return "; ".join(f"{measure}, {' or '.join(betweens)}" for measure, betweens in ranges.items())
 
 
 def _curve(ax: Axes, calibration: Calibration, colour: str, marker: str) -> None:
@@ -83,7 +97,8 @@ def _curve(ax: Axes, calibration: Calibration, colour: str, marker: str) -> None
         for p in shown
     ]
     low, high = np.clip(np.transpose(ends), EDGE, 1 - EDGE)
-    ax.plot(x, rates, color=colour, linewidth=1.2, label=calibration.scenario.name, zorder=3)
+    name = "\n".join(textwrap.wrap(calibration.scenario.name, 24))
+    ax.plot(x, rates, color=colour, linewidth=1.2, label=name, zorder=3)
     ax.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
     for found in calibration.findings:
         if found.promise.kind in ("false alarm", "power"):
@@ -109,8 +124,10 @@ def _explain(ax: Axes, figure: Figure) -> None:
         "effect",
         fontsize=9,
     )
-    ax.annotate("false alarms ≤ 1 %", (-1.03, 0.0062), fontsize=SMALL - 1, va="center")
-    ax.annotate("stated effect", (0.97, 0.0022), fontsize=SMALL - 1, ha="right", va="center")
+    words = {"fontsize": SMALL - 1, "va": "center"}
+    ax.annotate("false alarms ≤ 1 %", (-1.03, 0.0032), **words)
+    ax.annotate("power ≥ 99 %", (-1.03, 0.9965), **words)
+    ax.annotate("stated effect", (0.97, 0.13), ha="right", rotation=90, **words)
 
 
 def _short(number: float) -> str:

@@ -58,7 +58,7 @@ def _half(rule: Any, name: str, words: tuple[str, str], draw: Any, trials: int, 
     return Scenario(
         rule,
         name,
-        "noise, in multiples of what is needed",
+        "noise over what is needed",
         1.0,
         0.5,
         (Promise("false alarm", 1.0, words[0]), Promise("power", 0.5, words[1])),
@@ -78,7 +78,7 @@ def _sensitivity() -> Scenario:
 
     return Scenario(
         rule,
-        "Laplace in the plane, sensitivity",
+        "Laplace, sensitivity",
         "sensitivity over the stated one",
         1.0,
         2.0,
@@ -101,10 +101,10 @@ def _mu(mu: float, runs: int, trials: int) -> Scenario:
 
 
 SCENARIOS = (
-    _epsilon("Laplace noise, 2000 runs", _laplace, 1.0, 0.0, 2000, UNDERSTATED, 5000, 200),
+    _epsilon("Laplace, 2000 runs", _laplace, 1.0, 0.0, 2000, UNDERSTATED, 5000, 200),
     _sensitivity(),
     _epsilon(
-        "Gaussian noise, 150 000 runs",
+        "Gaussian, 150 000 runs",
         _gaussian,
         analytic_gaussian_sigma(1.0, 1.0, DELTA),
         DELTA,

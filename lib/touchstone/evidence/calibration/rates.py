@@ -33,7 +33,7 @@ def _slope(noise: float) -> Scenario:
     return Scenario(
         rule,
         f"steeper, noise {100 * noise:g} %",
-        "slope beyond the limit (%), or share of the bent curve",
+        "slope beyond the limit (%)",
         0.0,
         10.0,
         tuple(promises),

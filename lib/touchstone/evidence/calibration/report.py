@@ -150,7 +150,7 @@ def headline(calibrations: Sequence[Calibration]) -> str:
     """The finding in one sentence."""
     verdicts = {name: worst(c.verdict for c in each) for name, each in by_rule(calibrations).items()}
     named = {verdict: [name for name in verdicts if verdicts[name] == verdict] for verdict in IN_WORDS}
-    limits = f"false alarms at most {shown(100 * RARELY)} %, power at least {shown(100 * OFTEN)} %"
+    limits = f"false alarms at most {_limit_shown(RARELY)}, power at least {_limit_shown(OFTEN)}"
     beyond = f"beyond a limit: {', '.join(named['beyond']) or 'none'}"
     if len(named["open"]) > len(verdicts) / 2:  # a quick run, which can only refute
         return f"{len(verdicts)} rules held against {limits}, in too few trials to certify; {beyond}"
@@ -181,11 +181,11 @@ def alt(calibrations: Sequence[Calibration]) -> str:
     powers = [found.rate for found in reach if found.promise.kind == "power"]
     return (
         f"{len(rules)} panels, one a rule, with the probability of rejection on a logit axis against the "
-        "effect in units of the one that the rule's docstring states, each curve with its 99 % "
-        f"Clopper-Pearson bounds. Dashed lines mark {_percent(RARELY)}, {_percent(OFTEN)} and the stated "
-        "effect. Every curve rises from left to right: at effect 0 the rates lie between "
-        f"{_percent(min(alarms))} and {_percent(max(alarms))}, at effect 1 between {_percent(min(powers))} "
-        f"and {_percent(max(powers))}. {headline(calibrations)}."
+        "effect in units of the one that the rule's docstring states, each curve with its one-sided "
+        f"{_limit_shown(CONFIDENCE)} Clopper-Pearson bounds. Dashed lines mark {_limit_shown(RARELY)}, "
+        f"{_limit_shown(OFTEN)} and the stated effect. At effect 0 the rates lie "
+        f"between {_percent(min(alarms))} and {_percent(max(alarms))}, at effect 1 between "
+        f"{_percent(min(powers))} and {_percent(max(powers))}. {headline(calibrations)}."
     )
 
 
@@ -237,7 +237,7 @@ def page(calibrations: Sequence[Calibration], profile: str, seed: int) -> str:
     lines += [f"- {line}" for line in doubtful] or ["Nothing: every promise is certified."]
     lines += [
         "",
-        f"Profile `{profile}`, seed {seed}, {trials} judgements in {len(calibrations)} settings; "
+        f"Profile `{profile}`, seed {seed}, {trials} measurements judged in {len(calibrations)} settings; "
         + ", ".join(f"{name} {version}" for name, version in versions().items())
         + ". Written by `touchstone calibrate`.",
         "",
@@ -254,22 +254,23 @@ def _how_to_read() -> str:
         "rarer. **Power** is the probability of rejecting a claim that is false by the *stated effect*, the "
         "one that the rule's docstring promises to detect; were it small, a `supported` would mean nothing. "
         "The figure shows what lies between: all effects from none to beyond the stated one. The limits are "
-        f"false alarms of at most {_percent(RARELY)} and a power of at least {_percent(OFTEN)}."
+        f"false alarms of at most {_limit_shown(RARELY)} and a power of at least {_limit_shown(OFTEN)}."
     )
 
 
 def _what_an_error_means() -> str:
     return (
-        f"No rate is taken at face value. *Upper end* and *lower end* are one-sided {_percent(CONFIDENCE)} "
-        "Clopper–Pearson bounds, which hold for any probability and any number of trials. **yes** means "
-        "that the bound itself keeps the limit. **no** means that the opposite bound breaks it. A rule that "
-        "is built to err in exactly the permitted share of cases can never be certified below it; where "
-        f"both bounds come within {shown(100 * LOCATED)} percentage points of the limit, one on each side, "
-        "the table says **at the limit**. The rates hold for the data described in the table and for "
-        "independent errors of the stated size: a notebook that feeds a rule other data (fewer sizes, noise "
-        "twice as large, points that share a seed) has other rates. And they are rates of one check: of "
-        "many checks of true claims, about as large a share may be rejected by chance as the column of "
-        "false alarms says, which is why a rejection is first doubted and repeated with other seeds."
+        "No rate is taken at face value. *Upper end* and *lower end* are one-sided "
+        f"{_limit_shown(CONFIDENCE)} Clopper–Pearson bounds, which hold for any probability and any number "
+        "of trials. **yes** means that the bound itself keeps the limit. **no** means that the opposite "
+        "bound breaks it. A rule that is built to err in exactly the permitted share of cases can never be "
+        f"certified below it; where both bounds come within {shown(100 * LOCATED)} percentage points of the "
+        "limit, one on each side, the table says **at the limit**. The rates hold for the data described in "
+        "the table and for independent errors of the stated size: a notebook that feeds a rule other data "
+        "(fewer sizes, noise twice as large, points that share a seed) has other rates. And they are rates "
+        "of one check: of many checks of true claims, about as large a share may be rejected by chance as "
+        "the column of false alarms says, which is why a rejection is first doubted and repeated with other "
+        "seeds."
     )
 
 
@@ -320,15 +321,19 @@ def _accepting(calibration: Calibration) -> list[tuple[str, ...]]:
 
 
 def _limit(found: Finding) -> str:
-    return f"at least {_percent(OFTEN)}" if found.promise.often else f"at most {_percent(RARELY)}"
+    return f"at least {_limit_shown(OFTEN)}" if found.promise.often else f"at most {_limit_shown(RARELY)}"
+
+
+def _limit_shown(probability: float) -> str:
+    return f"{shown(100 * probability)} %"
 
 
 def _percent(rate: float) -> str:
-    """Two digits of what is rare: of the rate, or of what it lacks to 1."""
+    """Three digits of what is rare: of the rate, or of what it lacks to 1."""
     rare = min(rate, 1 - rate)
     if rare == 0:
         return "0 %" if rate == 0 else "100 %"
-    digits = max(0, 1 - _exponent(100 * rare))
+    digits = max(0, 2 - _exponent(100 * rare))
     return f"{100 * rate:.{digits}f} %"
 
 

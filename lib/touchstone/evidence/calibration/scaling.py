@@ -162,7 +162,7 @@ def _collapse() -> Scenario:
             for kind, at in (("false alarm", 0.0), ("acceptance", 0.0), ("power", 0.25))
         ),
         each(draw),
-        span=(-0.75, 1.25),
+        span=(0.0, 1.25),
     )
 
 

@@ -38,12 +38,13 @@ class CountsMatch(Rule):
     """The counts follow the stated probabilities: Pearson's chi-square stays below its quantile.
 
     The measurement is ``Counts``, or a mapping of labels to them (1 - ``conf`` is then shared between the
-    cells). More than the quantile rejects, anything else accepts. True probabilities are rejected in about 1
-    % of the runs (the chi-square law is a limit: every category needs an expected count of 5, rarer ones are
-    to be merged). Frequencies whose deviation is w = ``detects`` are rejected with a power of 99 %, by the
-    non-central law; fewer draws are a ``MeasurementError``. w is the root mean square of the categories'
-    *relative* deviations, weighted by their probabilities: every probability off by 10 %, up or down, has w =
-    0.1.
+    cells). More than the quantile rejects, anything else accepts. True probabilities are rejected in at most
+    1 % of the runs: the chi-square law is a limit, so half of 1 - ``conf`` is kept for its error, and every
+    category needs an expected count of 5 (rarer ones are to be merged). Frequencies whose deviation is w =
+    ``detects`` are rejected with a power of 99 %, by the non-central law and, where that is worse, with the
+    whole deviation in the rarest category; fewer draws are a ``MeasurementError``. w is the root mean square
+    of the categories' *relative* deviations, weighted by their probabilities: every probability off by 10 %,
+    up or down, has w = 0.1.
     """
 
     detects: float
@@ -56,11 +57,14 @@ class CountsMatch(Rule):
 
     @property
     def says(self) -> str:
-        return f"chi-square of the counts is below its {100 * self.conf:g} % quantile"
+        return f"chi-square of the counts is below its {100 * (1 - self._level(1)):g} % quantile"
+
+    def _level(self, parts: int) -> float:
+        return (1 - shared_confidence(self.conf, parts)) / 2
 
     def judge(self, measurement: Any) -> Judgement:
         parts = cells(measurement, _counts)
-        level = 1 - shared_confidence(self.conf, len(parts))
+        level = self._level(len(parts))
         statistics: dict[str, float] = {}
         limits: dict[str, float] = {}
         outcomes: dict[str, Outcome] = {}
@@ -98,19 +102,44 @@ class CountsMatch(Rule):
         self, label: str, observed: np.ndarray, probabilities: np.ndarray, level: float
     ) -> None:
         where = f"{label}: " if label else ""
-        draws, freedom = observed.sum(), len(observed) - 1
+        draws = int(observed.sum())
         rarest = float(probabilities.min()) * draws
         if rarest < LEAST_EXPECTED:
             raise MeasurementError(
                 f"{where}expected count {rarest:.3g} in the rarest category: expected at least "
                 f"{LEAST_EXPECTED}; merge categories or draw more"
             )
-        power = float(stats.ncx2.sf(stats.chi2.isf(level, freedom), freedom, draws * self.detects**2))
+        power = _power(probabilities, draws, level, self.detects)
         if power < POWER:
             raise MeasurementError(
-                f"{where}{int(draws)} draws: a deviation of {self.detects:g} would be detected with a power "
+                f"{where}{draws} draws: a deviation of {self.detects:g} would be detected with a power "
                 f"of only {100 * power:.3g} %; expected {100 * POWER:g} %, so draw more"
             )
+
+
+def _power(probabilities: np.ndarray, draws: int, level: float, deviation: float) -> float:
+    """The least probability of rejection at ``deviation``.
+
+    The non-central law takes the variances of the true probabilities. They are furthest from those of the
+    deviating ones where the rarest category alone is more frequent: there, its count is binomial, and given
+    the count the others, in proportion, contribute a chi-square of one degree less.
+    """
+    freedom = len(probabilities) - 1
+    limit = stats.chi2.isf(level, freedom)
+    usual = stats.ncx2.sf(limit, freedom, draws * deviation**2)
+    p = float(probabilities.min())
+    raised = p + deviation * math.sqrt(p * (1 - p))
+    if raised >= 1:  # no such probabilities
+        return float(usual)
+    law = stats.binom(draws, raised)
+    count = np.arange(law.ppf(1e-9), law.isf(1e-9) + 1)
+    own = (count - draws * p) ** 2 / (draws * p * (1 - p))
+    if freedom == 1:
+        beyond = np.where(own > limit, 1.0, 0.0)
+    else:
+        share = np.maximum(draws - count, 1) / (draws * (1 - p))
+        beyond = stats.chi2.sf((limit - own) / share, freedom - 1)
+    return float(min(usual, np.sum(law.pmf(count) * beyond)))
 
 
 def _counts(measurement: Any) -> tuple[np.ndarray, np.ndarray]:

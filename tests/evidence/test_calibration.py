@@ -25,10 +25,10 @@ from touchstone.evidence.rules import (
     RatioWithin,
     SlopesDoNotRise,
     SlopeWithin,
-    tolerance_from_conditioning,
 )
 from touchstone.evidence.series import Series
 from touchstone.evidence.thresholds import collapse_spread
+from touchstone.evidence.tolerances import rounding_error
 
 MANY = 6000  # at a true rate of 0.5 % the upper end stays below 1 % with probability 0.999
 SOME = 1000  # no event among them bounds its rate by 0.46 %
@@ -145,7 +145,7 @@ def test_gap_rule_on_rounded_sums(condition):
     rng = np.random.default_rng(16)
     n = 200
     # one product and n - 1 sums: a chain of n rounded operations; two more where the terms were rounded
-    tolerance = tolerance_from_conditioning(condition, "float32", n + 2)
+    tolerance = condition * rounding_error(n + 2, "float32")
     rule = GapAtMost(tolerance, why="test")
 
     def draw(altered: float):

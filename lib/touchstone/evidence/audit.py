@@ -33,13 +33,12 @@ from touchstone.evidence.audit_events import (
     certificate,
     certify,
     choose_event,
-    clopper_pearson_lower,
-    clopper_pearson_upper,
     log_ratio,
     normal_distance,
 )
 from touchstone.evidence.audit_scores import learn_scores
 from touchstone.evidence.privacy_curves import gaussian_dp_epsilon
+from touchstone.evidence.proportions import clopper_pearson
 
 LEAST_RUNS = 64
 """With fewer runs there is nothing to choose from."""
@@ -246,7 +245,7 @@ def _perfect(found: Certificate) -> tuple[float, float]:
     """The bounds if the event had happened in every run on one input and in none on the other."""
     each = (1 + found.conf) / 2
     first, second = found.runs
-    return clopper_pearson_lower(first, first, each), clopper_pearson_upper(0, second, each)
+    return clopper_pearson(first, first, each, "lower")[0], clopper_pearson(0, second, each, "upper")[1]
 
 
 def _certified_scores(losses: Any, neighbour: Any, objective: Objective, conf: float) -> Certificate:

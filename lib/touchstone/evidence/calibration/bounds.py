@@ -14,9 +14,10 @@ from touchstone.evidence.rules.all_correct import AllCorrect, Decisions
 from touchstone.evidence.rules.all_of import AllOf
 from touchstone.evidence.rules.base import Rule
 from touchstone.evidence.rules.exponent import ExponentAtMost
-from touchstone.evidence.rules.gap import GapAtMost, tolerance_from_conditioning
+from touchstone.evidence.rules.gap import GapAtMost
 from touchstone.evidence.rules.ratio import RatioAtMost, RatioWithin
 from touchstone.evidence.series import Series
+from touchstone.evidence.tolerances import rounding_error
 
 WHY = "calibration"
 INSTANCES = 20
@@ -29,7 +30,7 @@ MANY = 250_000
 def _rounded_sums(condition: float) -> Scenario:
     n = 200
     # one product and n - 1 sums: a chain of n rounded operations; two more where the terms were rounded
-    rule = GapAtMost(tolerance_from_conditioning(condition, "float32", n + 2), why=WHY)
+    rule = GapAtMost(condition * rounding_error(n + 2, "float32"), why=WHY)
 
     def draw(rng: np.random.Generator, off: float) -> float:
         x, y = rng.uniform(0.5, 1.5, (2, n))

@@ -13,7 +13,7 @@ from touchstone.evidence.rules.distribution import Draws, SameDistribution
 from touchstone.evidence.rules.epsilon import EpsilonAtMost, MuAtMost
 from touchstone.evidence.rules.exponent import ExponentAtMost
 from touchstone.evidence.rules.failure_rate import FailureRateAtLeast, FailureRateAtMost, Trials
-from touchstone.evidence.rules.gap import GapAtMost, tolerance_from_conditioning
+from touchstone.evidence.rules.gap import GapAtMost
 from touchstone.evidence.rules.growth import NoGrowth
 from touchstone.evidence.rules.interval import IntervalWithin
 from touchstone.evidence.rules.linear import LinearIn, Points
@@ -59,5 +59,4 @@ __all__ = [
     "SlopeWithin",
     "SlopesDoNotRise",
     "Trials",
-    "tolerance_from_conditioning",
 ]

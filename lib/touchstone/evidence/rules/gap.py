@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,10 @@ from touchstone.evidence.rules.base import Judgement, Rule, finite_values, requi
 class GapAtMost(Rule):
     """Every measured gap is at most ``tolerance``.
 
-    The measurement is one gap or an array of them (``relative_gap``), not negative. There is no chance in
-    the rule: with a tolerance above the rounding error of both computations it never rejects an identity that
-    holds, and it always rejects one that is off by more than twice the tolerance.
+    The measurement is one gap or an array of them (``relative_gap``), not negative; ``identity_tolerance``
+    derives the tolerance from conditioning. There is no chance in the rule: with a tolerance above the
+    rounding error of both computations it never rejects an identity that holds, and it always rejects one
+    that is off by more than twice the tolerance.
     """
 
     tolerance: float
@@ -44,23 +44,3 @@ class GapAtMost(Rule):
             self.tolerance,
             f"{number} is {shown(largest)} (limit {shown(self.tolerance)})",
         )
-
-
-def tolerance_from_conditioning(condition: float, dtype: Any, operations: int) -> float:
-    """A gap that rounding alone can cause: ``condition`` times Higham's gamma of ``operations``.
-
-    ``condition`` is the relative condition number of the quantity, ``operations`` the length of the longest
-    chain of rounded operations behind one entry; gamma = k u / (1 - k u) with the unit round-off u of
-    ``dtype`` (anything NumPy takes for a floating or complex type). Raises ``ValueError`` for a condition
-    below 1, fewer than one operation, a ``dtype`` without round-off, or k u >= 1.
-    """
-    require_number("condition", condition, least=1)
-    if operations < 1:
-        raise ValueError(f"operations={operations!r}: expected an integer >= 1")
-    try:
-        unit = float(np.finfo(np.dtype(dtype)).eps) / 2
-    except (TypeError, ValueError):
-        raise ValueError(f"dtype={dtype!r}: expected a floating or complex type") from None
-    if operations * unit >= 1:
-        raise ValueError(f"operations={operations!r}: expected fewer than {math.floor(1 / unit)} in {dtype}")
-    return condition * operations * unit / (1 - operations * unit)

@@ -8,6 +8,7 @@ JOBS    ?= 2
 GPU     ?=
 PAPERS  ?=
 AGAINST ?= HEAD
+LAB     ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -27,7 +28,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  options: PROFILE=full|quick|gpu SEED=0 JOBS=2 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3"
+	@echo "  options: PROFILE=full|quick|gpu SEED=0 JOBS=2 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root"
 
 setup: $(READY)  ## make the environment in .venv (GPU=cuda12 or GPU=cuda13 adds CuPy)
 
@@ -67,7 +68,7 @@ calibrate: $(READY)  ## measure how often each decision rule errs, on data whose
 	@$(BIN)/touchstone calibrate --profile $(PROFILE) --seed $(SEED) --jobs $(JOBS)
 
 lab: $(READY)  ## open JupyterLab on the notebooks (this machine only)
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
 bench: $(READY)  ## time the library beside its peers (wants PyTorch's CPU build in .venv)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "make: the peer is missing; install PyTorch (its CPU build is enough): $(BIN)/pip install torch" >&2; exit 1; }

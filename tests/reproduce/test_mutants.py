@@ -378,6 +378,18 @@ def test_a_survey_from_end_to_end(small, collection, make):
     assert added == result.count("tests", "survived", module="touchstone.maths.area")
 
 
+def test_edits_during_a_survey_have_no_part_in_it(small, collection):
+    found = by_change(small(limit=6))
+    (collection.root / "build" / "mutants" / "one.jsonl").unlink()
+
+    def edit(line):
+        collection.module("touchstone.maths.area", "this is no Python")
+        (collection.root / "tests" / "maths" / "test_area.py").write_text("assert False")
+
+    assert by_change(small(limit=6, say=edit)) == found
+    assert len(set(found.values())) > 1
+
+
 def test_declared_equivalents_are_left_out_and_can_be_rechecked(small, collection):
     path = collection.root / EQUIVALENTS
     path.parent.mkdir(parents=True)

@@ -11,8 +11,7 @@ import hashlib
 import json
 import os
 import queue
-import subprocess
-import sys
+import shutil
 import tempfile
 import threading
 import time
@@ -25,6 +24,7 @@ from typing import Any
 from touchstone.reproduce.errors import ReproductionError
 from touchstone.reproduce.imports import Library
 from touchstone.reproduce.lock import run_lock
+from touchstone.reproduce.mutants.bench import Bench
 from touchstone.reproduce.mutants.equivalents import Equivalent, read_equivalents
 from touchstone.reproduce.mutants.operators import Mutant, mutants_of
 from touchstone.reproduce.mutants.reach import (
@@ -41,11 +41,11 @@ from touchstone.reproduce.register import Paper
 
 EQUIVALENTS = Path("tests") / "mutants" / "equivalent.toml"
 CAUGHT = ("verdict", "error", "timeout", "tests")
-_TRIAL = Path(__file__).with_name("trial.py")
+# Neither sources nor tests, or large.
+_NOT_COPIED = (".git", ".venv", ".hypothesis", "build", "__pycache__", "*_cache")
 # Trial by a sound library takes seconds; a mistake that makes it take this much longer hangs.
 _SLOWER, _AT_LEAST = 6.0, 30.0
 _FIRST_LIMIT = 600.0
-_MEMORY = 6 * 2**30
 
 
 @dataclass
@@ -84,72 +84,6 @@ class Survey:
         return self.count(*CAUGHT) / tried if tried else 1.0
 
 
-class Bench:
-    """One trial process, started when it is first asked and again should it die."""
-
-    def __init__(self, project: Project, folder: Path, preload: Sequence[str] = ()) -> None:
-        self.project, self.folder, self.preload = project, folder, list(preload)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._process: subprocess.Popen[str] | None = None
-        self._over = False
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """One trial; raises ``ReproductionError`` when the process cannot be kept alive."""
-        for _ in range(2):
-            if self._over:
-                break
-            try:
-                if self._process is None:
-                    self._start()
-                return self._exchange(request)
-            except (OSError, ValueError):
-                self._end()
-        said = (self.folder / "log.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        raise ReproductionError(f"the process that tries mistakes died: {said[-1] if said else 'no reason'}.")
-
-    def close(self) -> None:
-        """End the process, for good: whoever is waiting for an answer gets an error."""
-        self._over = True
-        self._end()
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-    def _start(self) -> None:
-        paths = [str(self.project.library), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = {
-            **os.environ,
-            **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PYTHONHASHSEED": "0",
-            "MPLBACKEND": "agg",
-            "HYPOTHESIS_STORAGE_DIRECTORY": str(self.folder / "hypothesis"),
-        }
-        with open(self.folder / "log.txt", "a", encoding="utf-8") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_TRIAL), str(self.folder)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                env=environment,
-                cwd=self.folder,
-                text=True,
-            )
-        if self.preload:
-            self._exchange({"kind": "preload", "modules": self.preload})
-
-    def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps({"memory": _MEMORY, **request}) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
-
-
 def survey(
     project: Project,
     paper: Paper,
@@ -165,6 +99,7 @@ def survey(
 
     ``modules`` narrows or widens where mistakes are planted (see ``target_modules``); ``limit`` tries a
     random sample of that many, drawn by ``sample_seed``; ``recheck`` tries the declared equivalents too.
+    Everything runs from a copy made at the start: edits during the survey have no part in it.
     Raises ``ReproductionError`` when the notebook or the tests fail without any mistake, or when the system
     cannot fork.
     """
@@ -176,7 +111,8 @@ def survey(
         run_lock(folder / f"{paper.slug}.lock"),
         tempfile.TemporaryDirectory(prefix="touchstone-", ignore_cleanup_errors=True) as scratch,
     ):
-        work = _Work(project, paper, Path(scratch), folder / f"{paper.slug}.jsonl", say)
+        copy = _copied(project, Path(scratch) / "copy")
+        work = _Work(copy, paper, Path(scratch), folder / f"{paper.slug}.jsonl", say)
         try:
             work.prepare(modules)
             result = work.run(limit, sample_seed, workers, recheck)
@@ -184,6 +120,15 @@ def survey(
             work.close()
     result.seconds = time.monotonic() - begun
     return result
+
+
+def _copied(project: Project, folder: Path) -> Project:
+    """A copy of the collection, for whoever reads it for an hour while its owner goes on editing."""
+    try:
+        shutil.copytree(project.root, folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+    except (OSError, shutil.Error) as error:
+        raise ReproductionError(f"the collection could not be copied to {folder.parent}: {error}.") from None
+    return Project(folder)
 
 
 class _Work:

@@ -1,4 +1,4 @@
-"""The process that tries mistakes, as its parent sees it: started when first asked, and again should it die."""
+"""The process that tries mistakes, as its parent sees it: started when asked, and again should it die."""
 
 from __future__ import annotations
 

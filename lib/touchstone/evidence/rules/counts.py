@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
+from scipy.special import chdtrc, chdtri
 
 from touchstone.evidence.errors import MeasurementError
 from touchstone.evidence.numbers import shown
@@ -72,14 +74,14 @@ class CountsMatch(Rule):
             self._require_enough(label, observed, probabilities, level)
             expected = probabilities * observed.sum()
             statistics[label] = float(np.sum((observed - expected) ** 2 / expected))
-            limits[label] = float(stats.chi2.isf(level, len(observed) - 1))
+            limits[label] = float(chdtri(len(observed) - 1, level))
             outcomes[label] = "accepts" if statistics[label] <= limits[label] else "rejects"
         worst = max(statistics, key=lambda label: statistics[label] / limits[label])
         observed, _ = parts[worst]
         draws = int(observed.sum())
         numbers: dict[str, Any] = {
             "chi_square": statistics[worst],
-            "p_value": float(stats.chi2.sf(statistics[worst], len(observed) - 1)),
+            "p_value": float(chdtrc(len(observed) - 1, statistics[worst])),
             "deviation": math.sqrt(statistics[worst] / draws),
             "categories": len(observed),
             "draws": draws,
@@ -109,7 +111,7 @@ class CountsMatch(Rule):
                 f"{where}expected count {rarest:.3g} in the rarest category: expected at least "
                 f"{LEAST_EXPECTED}; merge categories or draw more"
             )
-        power = _power(probabilities, draws, level, self.detects)
+        power = _power(len(probabilities), float(probabilities.min()), draws, level, self.detects)
         if power < POWER:
             raise MeasurementError(
                 f"{where}{draws} draws: a deviation of {self.detects:g} would be detected with a power "
@@ -117,17 +119,17 @@ class CountsMatch(Rule):
             )
 
 
-def _power(probabilities: np.ndarray, draws: int, level: float, deviation: float) -> float:
-    """The least probability of rejection at ``deviation``.
+@functools.lru_cache(maxsize=64)  # the same for every measurement of one design
+def _power(categories: int, rarest: float, draws: int, level: float, deviation: float) -> float:
+    """The least probability of rejection at ``deviation``; ``rarest`` is the smallest probability.
 
     The non-central law takes the variances of the true probabilities. They are furthest from those of the
     deviating ones where the rarest category alone is more frequent: there, its count is binomial, and given
     the count the others, in proportion, contribute a chi-square of one degree less.
     """
-    freedom = len(probabilities) - 1
+    freedom, p = categories - 1, rarest
     limit = stats.chi2.isf(level, freedom)
     usual = stats.ncx2.sf(limit, freedom, draws * deviation**2)
-    p = float(probabilities.min())
     raised = p + deviation * math.sqrt(p * (1 - p))
     if raised >= 1:  # no such probabilities
         return float(usual)

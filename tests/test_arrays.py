@@ -36,6 +36,13 @@ def test_open_device(monkeypatch):
         arrays.open_device("cuda")
 
 
+def test_blocks_are_larger_on_a_gpu_alone(monkeypatch):
+    x = np.ones(2)
+    assert arrays.block_factor(x) == 1
+    monkeypatch.setattr(arrays.array_api_compat, "is_cupy_array", lambda _: True)
+    assert arrays.block_factor(x) == 64
+
+
 def test_why_no_gpu_names_a_missing_cupy(monkeypatch):
     monkeypatch.setattr(arrays.importlib.util, "find_spec", lambda name: None)
     assert "CuPy is not installed" in arrays._why_no_gpu()

@@ -7,13 +7,15 @@ from typing import Any
 
 import array_api_compat
 
-from touchstone.arrays import map_rows, namespace
+from touchstone.arrays import block_factor, map_rows, namespace
 from touchstone.functions.softmax import softmax, unnormalised_softmax
 
 Array = Any
 
 LOGITS_PER_BLOCK = 1 << 19
-"""Logits that the default row block of ``attention`` holds at a time: 4 MiB in float64, near the cache."""
+"""Logits that the default row block of ``attention`` holds at a time: 4 MiB in float64, near the cache.
+
+On a GPU ``touchstone.arrays.block_factor`` times as many."""
 
 
 def attention(
@@ -53,7 +55,7 @@ def attention(
         raise ValueError(f"V of shape {V.shape}: expected ({m}, columns), one row for each of the {m} keys")
     _floating("V", V)
     if block is None:
-        block = max(1, min(n, LOGITS_PER_BLOCK // m))
+        block = max(1, min(n, LOGITS_PER_BLOCK * block_factor(Q) // m))
 
     def rows(Q: Array, mask: Array | None = None) -> Array:
         exponentials, total = unnormalised_softmax(_logits(Q, K, scale), where=_seen(mask, m))

@@ -28,6 +28,7 @@ from scipy.special import comb
 
 from touchstone.arrays import (
     as_array_like,
+    block_factor,
     holds_data,
     map_rows,
     namespace,
@@ -111,7 +112,8 @@ def polynomial_attention(
     if block is None:
         first, second = plan.halves
         floats = first.rank + second.rank + max(first.sizes) * columns
-        block = max(16, min(_BLOCK_ROWS, _BLOCK_BYTES // (floats * xp.finfo(Q.dtype).bits // 8)))
+        rows = _BLOCK_BYTES // (floats * xp.finfo(Q.dtype).bits // 8)
+        block = block_factor(Q) * max(16, min(_BLOCK_ROWS, rows))
     local = threading.local()  # buffers are reused from block to block, by one thread each
 
     def workspace() -> _Fresh:

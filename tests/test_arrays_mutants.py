@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from touchstone import arrays
 
@@ -25,20 +26,25 @@ def test_streams_stay_what_they_are(labels, words):
 def test_several_workers_are_threads_and_one_worker_or_one_block_is_none():
     here = threading.get_ident()
 
-    def threads_of(rows, workers):
+    def threads_of(rows, **workers):
         seen = set()
 
         def note(x):
             seen.add(threading.get_ident())
             return x
 
-        arrays.map_rows(note, np.ones((rows, 2)), block=4, workers=workers)
+        arrays.map_rows(note, np.ones((rows, 2)), block=4, **workers)
         return seen
 
-    assert threads_of(12, workers=1) == {here}
+    assert threads_of(12) == threads_of(12, workers=1) == {here}
     assert threads_of(4, workers=2) == {here}  # a pool for one block would only cost time
     for workers in (2, 3):
-        assert here not in threads_of(12, workers)
+        assert here not in threads_of(12, workers=workers)
+
+
+def test_blas_has_one_thread_whatever_it_had_before():
+    with threadpool_limits(2, user_api="blas"), arrays.single_threaded_blas():
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
 
 
 def test_no_more_results_are_alive_than_workers_and_one():

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from touchstone.arrays import map_rows, namespace, single_threaded_blas
+from touchstone.arrays import block_factor, map_rows, namespace, single_threaded_blas
 from touchstone.attention.exact import LOGITS_PER_BLOCK
 from touchstone.attention.polynomial import checked_plan, monomial_weights
 from touchstone.functions.monomials import MonomialPlan, monomials
@@ -63,7 +63,7 @@ def tensor_attention(
     xp = namespace(Q, *Ks, *Vs)
     tuples = math.prod(K.shape[0] for K in Ks)
     if block is None:
-        block = max(1, min(Q.shape[0], LOGITS_PER_BLOCK // tuples))
+        block = max(1, min(Q.shape[0], LOGITS_PER_BLOCK * block_factor(Q) // tuples))
 
     def rows(Q: Array) -> Array:
         logits = khatri_rao(scale * Q, *Ks[:-1]) @ xp.matrix_transpose(Ks[-1])
@@ -123,7 +123,7 @@ def low_rank_tensor_attention(
     xp = namespace(Q, *Ks, *Vs)
     if block is None:
         row = (plan.rank + Vs[0].shape[1] + 1) * xp.finfo(Q.dtype).bits // 8
-        block = max(16, min(_BLOCK_ROWS, _BLOCK_BYTES // row))
+        block = block_factor(Q) * max(16, min(_BLOCK_ROWS, _BLOCK_BYTES // row))
 
     def key_sums(K: Array, V: Array) -> Array:
         """The sums over these keys of monomial times value, (r, c + 1); the last value is one."""

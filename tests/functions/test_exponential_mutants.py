@@ -3,6 +3,7 @@
 import math
 from fractions import Fraction
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from touchstone.functions.exponential import (
     _DEBYE,
     chebyshev_exp,
     chebyshev_exp_all_degrees,
+    exp_coefficients,
     exp_degree,
     exp_tail_log,
 )
@@ -48,3 +50,36 @@ def test_on_the_interval_of_radius_zero_every_truncation_is_one():
     for degree in range(5):
         np.testing.assert_array_equal(chebyshev_exp(zeros, 0.0, degree), 1.0)
     assert [P.tolist() for P in chebyshev_exp_all_degrees(zeros, 0.0, 4)] == 5 * [[1.0, 1.0, 1.0]]
+
+
+def coefficients_by_whole_numbers(radius, degree, digits):
+    """The monomial coefficients with the Chebyshev polynomials as lists of integers."""
+    before, now = [1], [0, 1]
+    polynomials = [before, now]
+    for _ in range(degree - 1):
+        following = [0, *(2 * c for c in now)]
+        for t, c in enumerate(before):
+            following[t] -= c
+        before, now = now, following
+        polynomials.append(now)
+    with mpmath.workdps(digits):
+        total = [mpmath.mpf(0)] * (degree + 1)
+        for k, polynomial in enumerate(polynomials[: degree + 1]):
+            weight = mpmath.besseli(k, radius) * (2 if k else 1)
+            for t, c in enumerate(polynomial):
+                total[t] += weight * c / mpmath.mpf(radius) ** t
+        return total
+
+
+@pytest.mark.parametrize(("radius", "degree"), [(20.0, 40), (0.5, 60), (40.0, 12)])
+def test_coefficients_are_correctly_rounded_where_64_bits_would_not_do(radius, degree):
+    expected = [float(c) for c in coefficients_by_whole_numbers(radius, degree, 300)]
+    assert exp_coefficients(radius, degree).tolist() == expected
+
+
+def test_one_coefficient_beyond_float64_is_enough():
+    finite = [abs(c) < 1.7e308 for c in coefficients_by_whole_numbers(720.0, 60, 900)]
+    assert any(finite)
+    assert not all(finite)
+    with pytest.raises(OverflowError, match="degree=60"):
+        exp_coefficients(720.0, 60)

@@ -2,12 +2,14 @@
 
 import math
 
+import array_api_strict
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchstone.arrays import to_host
+from touchstone.attention import conv_basis
 from touchstone.attention.conv_basis import (
     ConvBasis,
     conv_attention,
@@ -139,6 +141,26 @@ def test_attention_is_dense_attention(instance, d):
     np.testing.assert_allclose(conv_attention(ConvBasis(*instance), V), expected, atol=1e-9)
 
 
+def test_threads_change_nothing(monkeypatch):
+    H = planted(40, 3, np.random.default_rng(2))
+    V = np.random.default_rng(3).uniform(-1, 1, (40, 20))
+    np.testing.assert_array_equal(H.apply(V, workers=3), H @ V)
+    np.testing.assert_array_equal(H.T.apply(V, workers=3), H.T @ V)
+    np.testing.assert_array_equal(conv_attention(H, V, workers=3), conv_attention(H, V))
+    right, asked = conv_basis.lower_toeplitz_apply, []
+
+    def watched(*args, workers, **changes):
+        asked.append(workers)
+        return right(*args, workers=workers, **changes)
+
+    monkeypatch.setattr(conv_basis, "lower_toeplitz_apply", watched)
+    conv_attention(H, V)
+    conv_attention(H, V, workers=2)
+    assert asked == [1, 1, 1, 2, 2, 2]
+    with pytest.raises(ValueError, match="workers=0"):
+        conv_attention(H, V, workers=0)
+
+
 def test_attention_with_large_logits_is_shifted_once():
     b = np.asarray([1000.0, 998.0, 1001.0, 999.0])
     V = np.arange(4.0)[:, None]
@@ -221,6 +243,18 @@ def test_few_columns_are_read():
     assert conv_recover(column, 2**12, 2, T, DELTA, 0.0).sizes == H.sizes
     assert probed[0] == 0
     assert len(probed) <= 1 + 12 + 1
+
+
+def test_the_search_leaves_out_the_column_that_opened_the_block():
+    n = 2**6 + T  # 64 places for a break: 6 probes find the first, between column 0 and the break itself
+    matrix, probed = ConvBasis([np.full(n, 2.0), np.full(n - 1, 2.0)], (n, n - 1)).dense(), []
+
+    def column(j):
+        probed.append(j)
+        return matrix[:, j]
+
+    assert conv_recover(column, n, 2, T, DELTA, 0.0).sizes == (n, n - 1)
+    assert len(probed) == 1 + 6 + 1
 
 
 @pytest.mark.parametrize(
@@ -321,11 +355,21 @@ def test_basis_refuses(bases, sizes, n, match):
         ConvBasis(bases, sizes, n)
 
 
+def test_bases_come_from_one_library():
+    with pytest.raises(TypeError):
+        ConvBasis([np.ones(3), array_api_strict.ones(2)], [3, 2])
+
+
 def test_products_refuse():
     H = ConvBasis([np.ones(3)], [3])
     for V in (np.ones(4), np.ones((3, 1, 1))):
         with pytest.raises(ValueError, match="V of shape"):
             H @ V
+    H = ConvBasis([np.ones(3)], [3], 5)
+    with pytest.raises(ValueError, match=r"V of shape \(4,\): expected \(5,\)"):
+        H @ np.ones(4)
+    with pytest.raises(ValueError, match=r"V of shape \(5, 1, 1\)"):
+        H @ np.ones((5, 1, 1))
     with pytest.raises(ValueError, match="transposed"):
         conv_attention(H.T, np.ones((3, 1)))
     for V in (np.ones(3), np.ones((4, 1))):
@@ -341,6 +385,9 @@ def test_products_refuse():
         (np.ones((0, 0)), 0.0, "H of shape"),
         (np.ones((3, 3)), 0.0, "above the diagonal"),
         (np.full((2, 2), np.nan), 0.0, "finite"),
+        (np.diag([1.0, np.nan, 1.0]), 0.0, "finite"),
+        (np.tri(2, k=1), 0.0, "above the diagonal"),
+        (np.tri(5, k=1), 0.0, "above the diagonal"),
         (np.zeros((3, 3)), 0.0, "larger than tol"),
         (np.tri(3), 1.0, "larger than tol"),
         (np.tri(3), -1.0, "tol=-1.0"),

@@ -66,6 +66,10 @@ class ConvBasis:
         return f"ConvBasis({len(self.sizes)} terms, n={self.n}{', transposed' if self.transposed else ''})"
 
     def __matmul__(self, V: Array) -> Array:
+        return self.apply(V)
+
+    def apply(self, V: Array, *, workers: int = 1) -> Array:
+        """``self @ V``, NumPy arrays on ``workers`` threads."""
         if V.ndim not in (1, 2) or V.shape[0] != self.n:
             raise ValueError(f"V of shape {tuple(V.shape)}: expected ({self.n},) or ({self.n}, columns)")
         xp = namespace(V, *self.bases)
@@ -73,7 +77,9 @@ class ConvBasis:
         total = xp.zeros(V.shape, dtype=dtype, device=array_api_compat.device(V))
         for b, m in zip(self.bases, self.sizes, strict=True):
             start = self.n - m
-            total[start:, ...] += lower_toeplitz_apply(b, m, V[start:, ...], transpose=self.transposed)
+            total[start:, ...] += lower_toeplitz_apply(
+                b, m, V[start:, ...], transpose=self.transposed, workers=workers
+            )
         return total
 
     def first_columns(self) -> list[Array]:
@@ -128,7 +134,7 @@ def conv_decompose(H: Array, tol: float = 0.0) -> ConvBasis:
     xp, n = namespace(H), H.shape[0]
     if not bool(xp.all(xp.isfinite(H))):
         raise ValueError("H: expected finite entries")
-    if n > 1 and bool(xp.any(xp.triu(H, k=1) != 0)):
+    if bool(xp.any(xp.triu(H, k=1) != 0)):
         raise ValueError("H: expected zeros above the diagonal")
     bases, sizes = [], []
     first = xp.zeros_like(H[:, 0])  # the column that the present block repeats
@@ -232,14 +238,15 @@ def conv_exponential(logits: ConvBasis, *, shift: Any = 0.0) -> ConvBasis:
     return ConvBasis(bases, sizes, logits.n, transposed=logits.transposed)
 
 
-def conv_attention(logits: ConvBasis, V: Array) -> Array:
+def conv_attention(logits: ConvBasis, V: Array, *, workers: int = 1) -> Array:
     """Causal softmax attention with these ``logits`` on the values ``V`` (n, d), without an (n, n) array.
 
     One global shift, the largest logit; rows whose logits are all far below it lose digits: the error is
     that of ``lower_toeplitz_apply`` over the least row sum. Returns (n, d). Cost: ``conv_exponential`` and
-    one product with d + 1 columns, n d divisions: O(k n d log n); memory O(k n + n d).
+    one product with d + 1 columns (NumPy: on ``workers`` threads), n d divisions: O(k n d log n); memory
+    O(k n + n d).
 
-    Raises ``ValueError`` for shapes that do not fit or transposed logits.
+    Raises ``ValueError`` for shapes that do not fit, transposed logits, or ``workers`` below 1.
 
     Source: conv-basis-attention, the inference algorithm.
     """
@@ -249,5 +256,5 @@ def conv_attention(logits: ConvBasis, V: Array) -> Array:
         raise ValueError(f"V of shape {tuple(V.shape)}: expected ({logits.n}, columns)")
     xp = namespace(V, *logits.bases)
     exponentials = conv_exponential(logits, shift=logits.maximum())
-    both = exponentials @ xp.concat([V, xp.ones_like(V[:, :1])], axis=1)
+    both = exponentials.apply(xp.concat([V, xp.ones_like(V[:, :1])], axis=1), workers=workers)
     return both[:, :-1] / both[:, -1:]

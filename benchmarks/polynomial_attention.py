@@ -24,20 +24,16 @@ from __future__ import annotations
 
 import argparse
 import math
-import multiprocessing
 import os
 import platform
-import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from itertools import pairwise
-from pathlib import Path
-from statistics import median
-from time import perf_counter
 
 import numpy as np
 import torch
 
+from _timing import extra_memory, interleaved, load_average
 from touchstone.arrays import stream
 from touchstone.attention.exact import attention
 from touchstone.attention.polynomial import polynomial_attention
@@ -75,24 +71,6 @@ def peer(arrays: Arrays, workers: int) -> Callable[[], np.ndarray]:
     return call
 
 
-def interleaved(calls: list[Callable[[], object]], repeats: int, seconds: float) -> list[float]:
-    """Median wall clock of each call, in ``repeats`` turns; fewer, but at least 3, past ``seconds``."""
-    times: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
-    begin = perf_counter()
-    for turn in range(repeats):
-        if turn >= 3 and perf_counter() - begin > seconds:
-            break
-        for call, taken in zip(calls, times, strict=True):
-            if taken and taken[-1] < 0.5:
-                call()  # wakes this library's own threads, which slept while others worked
-            start = perf_counter()
-            call()
-            taken.append(perf_counter() - start)
-    return [median(t) for t in times]
-
-
 def checked_rows(Q: np.ndarray, n: int) -> np.ndarray:
     if n <= SAMPLED_FROM:
         return np.arange(n)
@@ -101,41 +79,15 @@ def checked_rows(Q: np.ndarray, n: int) -> np.ndarray:
     return np.concatenate([order[-32:], others])
 
 
-def _growth(
-    name: str, n: int, d: int, degree: int, workers: int, answer: multiprocessing.SimpleQueue
-) -> None:
-    """Peak resident growth of one call beyond its output, in bytes; run in a fresh process."""
+def ready(name: str, n: int, d: int, degree: int, workers: int) -> Callable[[], np.ndarray]:
+    """A call of either side, with everything lazily loaded in place."""
     arrays, radius = instance(n, d)
-    small, small_radius = instance(64, d)  # everything lazily loaded is loaded now
+    small, small_radius = instance(64, d)
     if name == "ours":
         ours(small, small_radius, degree, workers)()
-        call = ours(arrays, radius, degree, workers)
-    else:
-        peer(small, workers)()
-        call = peer(arrays, workers)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before = _status("VmRSS")
-    output = call()
-    answer.put(_status("VmHWM") - before - output.nbytes)
-
-
-def _status(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1]) * 1024
-    raise KeyError(key)
-
-
-def extra_memory(name: str, n: int, d: int, degree: int, workers: int) -> float:
-    """Mebibytes, or NaN where the system does not tell."""
-    if not sys.platform.startswith("linux"):
-        return math.nan
-    context = multiprocessing.get_context("spawn")
-    answer = context.SimpleQueue()
-    process = context.Process(target=_growth, args=(name, n, d, degree, workers, answer))
-    process.start()
-    process.join()
-    return max(0, answer.get()) / 2**20 if process.exitcode == 0 else math.nan
+        return ours(arrays, radius, degree, workers)
+    peer(small, workers)()
+    return peer(arrays, workers)
 
 
 def row(n: int, d: int, workers: int, repeats: int, seconds: float) -> tuple[list[str], float]:
@@ -173,8 +125,8 @@ def row(n: int, d: int, workers: int, repeats: int, seconds: float) -> tuple[lis
         f"{times[2] / (times[1] + t_choose):.3g}x",
         *(f"{e * n:.2g}" for e in errors),
         f"{trivial * n:.3g}",
-        f"{extra_memory('ours', n, d, certified, workers):.1f}",
-        f"{extra_memory('peer', n, d, certified, workers):.1f}",
+        f"{extra_memory(ready, 'ours', n, d, certified, workers):.1f}",
+        f"{extra_memory(ready, 'peer', n, d, certified, workers):.1f}",
     ]
     return cells, times[2] / times[0]
 
@@ -220,7 +172,7 @@ def main() -> None:
     print(
         f"Python {platform.python_version()}, {libraries}; {platform.machine()}, {options.workers} threads."
     )
-    print(f"Load average at the start: {_load()}.\n")
+    print(f"Load average at the start: {load_average()}.\n")
     print("| " + " | ".join(HEADER) + " |")
     print("|" + "---:|" * len(HEADER))
     speed_ups = []
@@ -231,12 +183,7 @@ def main() -> None:
     for d in options.dimensions:
         cells, _ = row(2**14, d, options.workers, options.repeats, options.seconds)
         print("| " + " | ".join(cells) + " |", flush=True)
-    print(f"\n{crossover(speed_ups)} Load average at the end: {_load()}.")
-
-
-def _load() -> str:
-    """What else the machine was doing; our own threads count too."""
-    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    print(f"\n{crossover(speed_ups)} Load average at the end: {load_average()}.")
 
 
 def crossover(speed_ups: list[tuple[int, float]]) -> str:

@@ -1,5 +1,6 @@
 """Tensor attention, exact and low-rank, against loops over all tuples of keys."""
 
+import contextlib
 import itertools
 import math
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from touchstone.arrays import to_host
+from touchstone.attention import tensor
 from touchstone.attention.exact import attention
 from touchstone.attention.polynomial import low_rank_attention, polynomial_factors
 from touchstone.attention.tensor import low_rank_tensor_attention, tensor_attention, tensor_factors
@@ -132,8 +134,6 @@ def test_blocks_and_workers_do_not_matter(monkeypatch):
     for block, workers in ((1, 1), (4, 2), (100, 3)):
         again = tensor_attention(Q, Ks, Vs, scale=1.0, block=block, workers=workers)
         np.testing.assert_allclose(again, T, rtol=0, atol=1e-15)
-    from touchstone.attention import tensor
-
     seen = []
     right = tensor.map_rows
     monkeypatch.setattr(
@@ -242,8 +242,6 @@ def test_low_rank_blocks_and_workers_do_not_matter(monkeypatch):
     for block, workers in ((1, 1), (7, 2)):
         again = low_rank_tensor_attention(Q, Ks, Vs, c, scale=1 / 3, block=block, workers=workers)
         np.testing.assert_allclose(again, T, rtol=0, atol=ROUNDING)
-    from touchstone.attention import tensor
-
     seen = []
     right = tensor.map_rows
     monkeypatch.setattr(
@@ -251,14 +249,36 @@ def test_low_rank_blocks_and_workers_do_not_matter(monkeypatch):
         "map_rows",
         lambda f, *arrays, block, **more: (seen.append(block), right(f, *arrays, block=block, **more))[1],
     )
+    low_rank_tensor_attention(Q, Ks, Vs, exp_coefficients(1.0, 15), scale=1 / 3)
+    assert set(seen) == {2**22 // (8 * (816 + 3))}  # rank 816 at degree 15
+    seen.clear()
     row = 8 * (84 + 3)  # rank 84 at degree 6, two columns of values and the ones
-    for limit, expected in ((20 * row, 20), (0, 16), (2**40, 2048)):
+    for limit, expected in (
+        (20 * row, 20),
+        (200 * row, 200),
+        (200 * row - 1, 199),
+        (0, 16),
+        (2**40, 2048),
+    ):
         monkeypatch.setattr(tensor, "_BLOCK_BYTES", limit)
         np.testing.assert_allclose(
             low_rank_tensor_attention(Q, Ks, Vs, c, scale=1 / 3), T, rtol=0, atol=ROUNDING
         )
         assert set(seen) == {expected}
         seen.clear()
+
+
+def test_blas_keeps_to_one_thread(monkeypatch):
+    entered = []
+
+    @contextlib.contextmanager
+    def note():
+        entered.append(True)
+        yield
+
+    monkeypatch.setattr(tensor, "single_threaded_blas", note)
+    low_rank_tensor_attention(*instance(6, [5, 4], 3, 2, seed=18), exp_coefficients(1.0, 3), scale=0.5)
+    assert entered == [True]
 
 
 def test_a_plan_may_be_reused():

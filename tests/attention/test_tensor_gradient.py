@@ -1,5 +1,7 @@
 """The gradient on tensor attention: the closed form against complex steps, the factored one against it."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -110,6 +112,8 @@ def test_dense_shapes_that_do_not_fit(at, shape, message):
 
 def test_dense_refusals():
     As, X, Y, E = dense_instance(3, 4, 5, 2, 2, seed=2)
+    with pytest.raises(ValueError, match=r"Y of shape \(4,\): expected \(4, 1\)"):
+        tensor_attention_gradient(As, X, Y[:, 0], E, scale=1.0)
     with pytest.raises(ValueError, match="expected five"):
         tensor_attention_gradient(As[:4], X, Y, E, scale=1.0)
     for scale in (np.nan, np.inf, 1j):
@@ -186,14 +190,32 @@ def test_blocks_fit_their_working_set_and_do_not_matter(monkeypatch):
         return right(f, *arrays, block=block, **more)
 
     monkeypatch.setattr(tensor_gradient, "map_rows", note)
+    many = exp_coefficients(1.0, 15)  # rank 816
+    low_rank_tensor_attention_gradient(*instance, many, scale=1 / 3)
+    assert set(seen) == {2**22 // (8 * (2 * 816 + 3 * 4))}
+    seen.clear()
     row = 8 * (2 * 84 + 3 * 4)  # rank 84 at degree 6; two columns and the ones, three inputs and one
-    for limit, block in ((20 * row, 20), (0, 16), (2**40, 2048)):
+    for limit, block in ((20 * row, 20), (200 * row, 200), (200 * row - 1, 199), (0, 16), (2**40, 2048)):
         monkeypatch.setattr(tensor_gradient, "_BLOCK_BYTES", limit)
         close(low_rank_tensor_attention_gradient(*instance, coefficients, scale=1 / 3), expected)
         assert set(seen) == {block}
         seen.clear()
     again = low_rank_tensor_attention_gradient(*instance, coefficients, scale=1 / 3, block=7, workers=2)
     close(again, expected)
+
+
+def test_blas_keeps_to_one_thread(monkeypatch):
+    entered = []
+
+    @contextlib.contextmanager
+    def note():
+        entered.append(True)
+        yield
+
+    monkeypatch.setattr(tensor_gradient, "single_threaded_blas", note)
+    instance = factored_instance(6, [5, 4], 3, 2, seed=10)
+    low_rank_tensor_attention_gradient(*instance, exp_coefficients(1.0, 3), scale=0.5)
+    assert entered == [True]
 
 
 def test_what_does_not_fit():
@@ -212,6 +234,7 @@ def test_what_does_not_fit():
         ({"As": [As[0][:4], *As[1:]]}, r"As\[0\] of shape"),
         ({"Hs": [Hs[0], Hs[1][:, :1]]}, r"Hs\[1\] of shape"),
         ({"As": [*As[:2], As[2][:, :2]]}, r"As\[2\] of shape"),
+        ({"As": [As[0][:, :2], *As[1:]]}, r"As\[1\] of shape \(5, 3\): expected \(5, 2\)"),
         ({"Ks": [Ks[0], Ks[1][:, :2]]}, "K of shape"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -156,6 +156,22 @@ def test_drawing_gives_up_in_the_end(monkeypatch):
         gap_inner_product(1, 48, 3, 24, 19, False, stream(0))
 
 
+def test_a_thousand_draws_before_it_gives_up(monkeypatch):
+    draws = []
+    monkeypatch.setattr(
+        module, "_fair", lambda n, d, order, rng: (draws.append(1), [np.ones((n, d))] * order)[1]
+    )
+    with pytest.raises(ValueError, match=r"no NO instance in 1000 draws"):
+        gap_inner_product(1, 48, 3, 24, 19, False, stream(0))
+    assert len(draws) == 1000
+
+
+def test_a_promise_that_is_certain_to_fail():
+    # 1 - (3/4)^2000 rounds to one
+    with pytest.raises(ValueError, match=r"low=0 with n=2, d=2000, order=2: about 4 tuples"):
+        gap_inner_product(2, 2000, 2, 1000, 0, False, stream(0))
+
+
 # -- the reduction ---------------------------------------------------------------------------------------
 
 
@@ -293,6 +309,8 @@ def test_bad_input_is_named():
         ValueError, match=r"sets\[2\] of shape \(4, 12\): expected \(n, d\), the same for all"
     ):
         inner_product_to_tensor_attention([*sets[:2], sets[2][1:]], 6, 5, 2.0)
+    with pytest.raises(ValueError, match=r"sets\[1\] of shape \(5, 12\)"):  # the first sets the measure
+        inner_product_to_tensor_attention([sets[0][1:], *sets[1:]], 6, 5, 2.0)
     with pytest.raises(ValueError, match=r"sets\[0\] of shape \(12,\)"):
         inner_product_to_tensor_attention([x[0] for x in sets], 6, 5, 2.0)
     with pytest.raises(ValueError, match=r"sets\[1\]: expected zeros and ones only"):

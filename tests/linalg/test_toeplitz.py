@@ -116,6 +116,9 @@ def test_a_block_holds_as_many_columns_as_the_cache_and_pads_little(monkeypatch)
     monkeypatch.setattr(toeplitz_module, "POINTS_PER_BLOCK", 1)  # still a cache line of each row
     lower_toeplitz_apply(np.ones(41), 41, np.ones((41, 16)))
     assert seen == [((41,), 81), ((8, 81), None), ((8, 81), None)]
+    seen.clear()
+    lower_toeplitz_apply(np.ones(50), 50, np.ones(50))  # 99 has a factor 11, slow in real transforms
+    assert seen == [((50,), 100), ((1, 100), None)]
 
 
 def test_memory_is_that_of_a_block():

@@ -71,7 +71,7 @@ def search_without_a_search(monkeypatch):
 
 
 def convolution_that_wraps_around(monkeypatch):
-    def wrong(b, size, V, *, transpose=False):
+    def wrong(b, size, V, *, transpose=False, workers=1):
         spectrum = np.fft.rfft(b[:size])
         spectrum = (np.conj(spectrum) if transpose else spectrum).reshape(-1, *(1,) * (V.ndim - 1))
         return np.fft.irfft(spectrum * np.fft.rfft(V, axis=0), n=size, axis=0)
@@ -82,19 +82,19 @@ def convolution_that_wraps_around(monkeypatch):
 def transpose_forgotten(monkeypatch):
     right = conv_basis.lower_toeplitz_apply
     monkeypatch.setattr(
-        conv_basis, "lower_toeplitz_apply", lambda b, size, V, *, transpose=False: right(b, size, V)
+        conv_basis, "lower_toeplitz_apply", lambda b, size, V, *, transpose, workers: right(b, size, V)
     )
 
 
 def matrix_formed(monkeypatch):
-    right = conv_basis.ConvBasis.__matmul__
+    right = conv_basis.ConvBasis.apply
 
-    def wrong(self, V):
+    def wrong(self, V, **workers):
         if hasattr(V, "has_data") and V.ndim == 2:
             V.T @ (V @ V.T)  # n^2 d multiply-adds that the sum does not need
-        return right(self, V)
+        return right(self, V, **workers)
 
-    monkeypatch.setattr(conv_basis.ConvBasis, "__matmul__", wrong)
+    monkeypatch.setattr(conv_basis.ConvBasis, "apply", wrong)
 
 
 def row_means_dropped(monkeypatch):
@@ -123,6 +123,7 @@ def rows_not_normalised(monkeypatch):
         (matrix_formed, "inference-cost"),
         (row_means_dropped, "gradient-formula"),
         (rows_not_normalised, "gradient-formula"),
+        (transpose_forgotten, "gradient-formula"),
         (searched_one_column_late, "gradient-from-recovery"),
         (matrix_formed, "gradient-cost"),
         (nearly_equal_columns_merged, "number-of-terms"),

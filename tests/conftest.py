@@ -3,8 +3,14 @@
 import importlib
 
 import pytest
+from hypothesis import settings
 
 from touchstone import arrays
+
+# The same examples every time, so that a change is what makes a test fail, not the day. To look for new ones:
+# pytest --hypothesis-profile=default
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 LIBRARIES = [
     "array_api_compat.numpy",

@@ -7,7 +7,7 @@ Float32, scale 1/d, entries uniform in [-B, B] with B = (ln n)^(1/4), so that th
 [-sqrt(ln n), sqrt(ln n)]; both ends are planted. First d = 4 and every n, then n = 2^14 and other d: the
 rank C(d + g, g) soon makes the method slower than what it replaces. The peer is
 `scaled_dot_product_attention`, the fastest exact attention on CPU that we know of, with as many threads as we
-take, or one where that is faster. Calls are taken in turns, each timed one after an untimed one when it is
+take. Calls are taken in turns, each timed one after an untimed one when it is
 short, and the median is reported. Two degrees of the polynomial:
 
 - *certified*: every weight is right to a relative 1/n whatever the input, in exact arithmetic (`exp_degree`);
@@ -43,7 +43,6 @@ from touchstone.functions.monomials import monomial_plan
 from touchstone.instances.bounded import bounded_entries
 
 SAMPLED_FROM = 2**14  # beyond, errors are measured on sampled rows
-SEVERAL_THREADS_FROM = 2**12  # beyond, the peer always gains by several threads
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 

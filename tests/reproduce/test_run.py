@@ -112,7 +112,7 @@ def test_a_failed_rerun_leaves_the_earlier_results(collection):
 
 def test_a_kernel_killed_from_outside(collection, tmp_path, say_pid, kernel_pid):
     collection.add("good")
-    collection.add("victim", say_pid(tmp_path / "pid"), "time.sleep(60)")
+    collection.add("victim", say_pid(tmp_path / "pid") + "\ntime.sleep(60)")
     process = collection.start("reproduce")
     os.kill(kernel_pid(tmp_path / "pid"), signal.SIGKILL)
     killed = time.monotonic()
@@ -121,7 +121,7 @@ def test_a_kernel_killed_from_outside(collection, tmp_path, say_pid, kernel_pid)
     assert process.returncode == 1
     assert "done good" in output
     assert "victim: its kernel was killed (signal 9, SIGKILL" in errors
-    assert "in cell 4 of 5 (`time.sleep(60)`)" in errors
+    assert "in cell 3 of 4 (`import os, pathlib, time`)" in errors
     assert collection.orphans() == []
     assert not (collection.root / "figures" / "victim").exists()
 

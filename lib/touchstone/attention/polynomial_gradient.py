@@ -28,8 +28,8 @@ from touchstone.functions.monomials import MonomialPlan
 Array = Any
 
 # Rows of a block are chosen so that the working set of one block stays within this many bytes.
-_BLOCK_BYTES = 4 * 2**20
-_BLOCK_ROWS = 1024
+_BLOCK_BYTES = 8 * 2**20
+_BLOCK_ROWS = 2048
 
 
 def integrated_coefficients(coefficients: Any, radius: float) -> np.ndarray:

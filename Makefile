@@ -9,6 +9,7 @@ GPU     ?=
 PAPERS  ?=
 AGAINST ?= HEAD
 LAB     ?=
+PYTEST  ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
@@ -28,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  options: PROFILE=full|quick|gpu SEED=0 JOBS=2 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root"
+	@echo "  options: PROFILE=full|quick|gpu SEED=0 JOBS=2 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root PYTEST=-x"
 
 setup: $(READY)  ## make the environment in .venv (GPU=cuda12 or GPU=cuda13 adds CuPy)
 
@@ -62,7 +63,7 @@ test: $(READY)  ## lint, import contracts, tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST)
 
 calibrate: $(READY)  ## measure how often each decision rule errs, on data whose truth is known
 	@$(BIN)/touchstone calibrate --profile $(PROFILE) --seed $(SEED) --jobs $(JOBS)

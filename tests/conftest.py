@@ -8,7 +8,7 @@ from hypothesis import settings
 from touchstone import arrays
 
 # The same examples every time, so that a change is what makes a test fail, not the day. To look for new ones:
-# pytest --hypothesis-profile=default
+# make test PYTEST=--hypothesis-profile=default (the nightly run does)
 settings.register_profile("repeatable", derandomize=True)
 settings.load_profile("repeatable")
 

@@ -226,9 +226,21 @@ def test_second_derivatives_agree_with_the_jacobian_of_the_gradient(n, d, seed):
     product = complex_step_hvp(loss, x, v)
     assert np.all(np.abs(product.value - exact @ v) <= 10 * product.error + 1e-14)
     bend = complex_step_curvature(loss, x, u, v)
-    # the error is an estimate: the last place of the largest term is granted beside it
-    scale = np.abs(u) @ np.abs(exact) @ np.abs(v)
-    assert abs(bend.value - u @ exact @ v) <= 10 * bend.error + 1e-12 * scale + 1e-14
+    assert abs(bend.value - u @ exact @ v) <= 10 * bend.error + 1e-14
+
+
+def test_how_often_an_error_estimate_of_a_second_derivative_is_too_small():
+    """It is an estimate and no bound: seed 22970 misses by a factor 11. Rarely, and never by much."""
+    misses = []
+    for seed in [22970, *range(300)]:
+        loss, gradient, x = softmax_problem(10, 5, seed)
+        rng = np.random.default_rng(seed)
+        u, v = rng.standard_normal(5), rng.standard_normal(5)
+        exact = u @ complex_step_jacobian(gradient, x) @ v
+        bend = complex_step_curvature(loss, x, u, v, check=False)
+        misses.append(float(abs(bend.value - exact) / (bend.error + 1e-15)))
+    assert sum(miss > 10 for miss in misses[1:]) <= 3  # one in a hundred
+    assert max(misses) < 100
 
 
 def test_hessian_of_a_matrix_argument_has_four_axes():

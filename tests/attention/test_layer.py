@@ -1,5 +1,6 @@
 """Layers and stacks of them, against the formula written out and the complex step."""
 
+import array_api_strict
 import numpy as np
 import pytest
 
@@ -167,3 +168,10 @@ def test_bad_arguments():
     for tokens, attended, several in [([T], [T], layers), ([T, T], [], layers), ([T, T], [T], layers * 2)]:
         with pytest.raises(ValueError, match=f"expected {len(several) + 1} and {len(several)}"):
             stack_vjp(tokens, attended, several, G, scale=1.0, bound=1.0)
+
+
+def test_weights_of_another_library_are_refused():
+    # NumPy would take them in silence and compute on the host
+    W = array_api_strict.ones((2, 2))
+    with pytest.raises(TypeError):
+        layer(np.ones((3, 2)), W, W, scale=1.0)

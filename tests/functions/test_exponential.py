@@ -17,6 +17,7 @@ from touchstone.functions.exponential import (
     chebyshev_exp_all_degrees,
     exp_coefficients,
     exp_degree,
+    exp_radius,
     exp_tail_log,
 )
 
@@ -209,6 +210,28 @@ def test_tail_is_the_error_at_the_end_of_the_interval():
     # e^3 * 2^-52 of rounding in an error of 1.5e-4
     assert error == pytest.approx(math.exp(exp_tail_log(radius, degree)), rel=1e-9)
     assert exp_tail_log(0, 3) == -math.inf
+
+
+# -- the radius ------------------------------------------------------------------------------------------
+
+
+@given(st.integers(0, 60), st.floats(-60, -0.5), st.sampled_from(["chebyshev", "taylor"]))
+@settings(deadline=None, max_examples=40)
+def test_radius_is_the_largest_with_that_degree(degree, log_eps, kind):
+    radius = exp_radius(degree, log_eps, kind)
+    assert exp_degree(radius, log_eps, kind) <= degree
+    assert exp_degree(radius * (1 + 1e-11) + 5e-324, log_eps, kind) > degree
+
+
+def test_radius_at_the_ends():
+    assert exp_radius(10**9, -1.0) == 1e7  # more than any radius needs
+    assert exp_radius(0, -1e15) == 0.0  # no positive radius does with a constant
+    with pytest.raises(ValueError, match="degree="):
+        exp_radius(-1, -1.0)
+    with pytest.raises(ValueError, match="log_eps="):
+        exp_radius(3, math.nan)
+    with pytest.raises(ValueError, match="kind="):
+        exp_radius(3, -1.0, "fourier")
 
 
 # -- coefficients ----------------------------------------------------------------------------------------

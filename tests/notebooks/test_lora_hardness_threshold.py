@@ -111,7 +111,9 @@ def wrong_coefficient(monkeypatch):
 def degrees(change):
     def plant(monkeypatch):
         right = exponential.exp_degree
-        monkeypatch.setattr(exponential, "exp_degree", lambda R, log_eps: max(0, right(R, log_eps) + change))
+        monkeypatch.setattr(
+            exponential, "exp_degree", lambda R, log_eps, *kind: max(0, right(R, log_eps) + change)
+        )
 
     return plant
 
@@ -127,7 +129,7 @@ def usual_scale(monkeypatch):
 
 def interval_of_one_norm(monkeypatch):
     right = exponential.exp_degree
-    monkeypatch.setattr(exponential, "exp_degree", lambda R, log_eps: right(R**0.5, log_eps))
+    monkeypatch.setattr(exponential, "exp_degree", lambda R, log_eps, *kind: right(R**0.5, log_eps))
 
 
 def pad_at_the_top(monkeypatch):

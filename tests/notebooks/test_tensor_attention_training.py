@@ -64,7 +64,7 @@ def wrong_coefficient(monkeypatch):
 def three_degrees_too_few(monkeypatch):
     right = exponential.exp_degree
     monkeypatch.setattr(
-        exponential, "exp_degree", lambda R, log_eps: max(0, right(R, log_eps) - 3 * (log_eps > -29))
+        exponential, "exp_degree", lambda R, log_eps, *kind: max(0, right(R, log_eps) - 3 * (log_eps > -29))
     )
 
 
@@ -103,7 +103,9 @@ def pad_at_the_top(monkeypatch):
 
 def interval_of_the_entries(monkeypatch):
     right = exponential.exp_degree
-    monkeypatch.setattr(exponential, "exp_degree", lambda R, log_eps: right(abs(R) ** (2 / 3), log_eps))
+    monkeypatch.setattr(
+        exponential, "exp_degree", lambda R, log_eps, *kind: right(abs(R) ** (2 / 3), log_eps)
+    )
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,27 @@ def exp_degree(radius: float, log_eps: float, kind: str = "chebyshev") -> int:
     return low + int(np.argmax(tails <= target))
 
 
+def exp_radius(degree: int, log_eps: float, kind: str = "chebyshev") -> float:
+    """The largest ``radius`` at which ``exp_degree`` is at most ``degree``, to a relative 1e-12 from below.
+
+    The degree never falls as the radius grows, so bisection finds it; 1e7, the largest radius there is, when
+    the degree suffices even there. Raises ``ValueError`` as ``exp_degree`` does, and for a ``degree`` that is
+    not an integer >= 0. Cost: some 50 calls of ``exp_degree``.
+    """
+    degree = _checked_degree(degree)
+    low, high = 0.0, 1.0
+    while exp_degree(high, log_eps, kind) <= degree:
+        if high == _LARGEST_RADIUS:
+            return high
+        low, high = high, min(2 * high, _LARGEST_RADIUS)
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        if not low < middle < high:  # neighbouring numbers
+            break
+        low, high = (middle, high) if exp_degree(middle, log_eps, kind) <= degree else (low, middle)
+    return low
+
+
 def exp_tail_log(radius: float, degree: int, kind: str = "chebyshev") -> float:
     """Natural logarithm of the sup error of the degree-``degree`` truncation on ``[-radius, radius]``.
 

@@ -1,0 +1,1 @@
+"""Convex bodies and their ellipsoids."""

@@ -1,0 +1,1 @@
+"""Iterations that minimise: Newton's method and gradient descent."""

@@ -1,0 +1,1 @@
+"""Regression problems, their losses and derivatives."""

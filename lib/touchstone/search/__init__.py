@@ -1,0 +1,1 @@
+"""Search structures and those who attack them."""

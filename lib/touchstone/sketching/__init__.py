@@ -1,0 +1,1 @@
+"""Random linear maps and samplings that keep what matters of a matrix."""

@@ -204,6 +204,27 @@ def test_map_rows(make, n, block, workers):
     np.testing.assert_allclose(arrays.to_host(total), host.sum(0), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("make", [np.asarray, counted], ids=["numpy", "counting"])
+@pytest.mark.parametrize("n", [1, 4, 9])
+def test_map_rows_with_a_reduction_for_each_result(make, n):
+    host = np.random.default_rng(n).normal(size=(n, 3))
+
+    def f(x):
+        return 2.0 * x, x.T @ x, x[:, 0]
+
+    for reduce in (("concatenate", "sum", "concatenate"), ["concatenate", "sum", "concatenate"]):
+        rows, gram, first = arrays.map_rows(f, make(host), block=4, reduce=reduce)
+        np.testing.assert_array_equal(arrays.to_host(rows), 2 * host)
+        np.testing.assert_allclose(arrays.to_host(gram), host.T @ host, rtol=1e-13, atol=1e-14)
+        np.testing.assert_array_equal(arrays.to_host(first), host[:, 0])
+
+
+@pytest.mark.parametrize("make", [np.asarray, counted], ids=["numpy", "counting"])
+def test_map_rows_with_too_few_reductions(make):
+    with pytest.raises(ValueError, match="expected 2 entries"):
+        arrays.map_rows(lambda x: (x, x), make(np.ones((3, 2))), block=2, reduce=("sum",))
+
+
 def test_map_rows_does_not_depend_on_workers():
     host = np.random.default_rng(0).standard_normal((101, 5))
     one, two = (
@@ -235,6 +256,7 @@ def test_map_rows_passes_errors_on():
         (lambda: arrays.map_rows(softmax, block=1), "arrays"),
         (lambda: arrays.map_rows(softmax, np.ones((2, 2)), block=0), "block=0"),
         (lambda: arrays.map_rows(softmax, np.ones((2, 2)), block=1, reduce="max"), "reduce='max'"),
+        (lambda: arrays.map_rows(softmax, np.ones((2, 2)), block=1, reduce=("sum", "max")), "'max'"),
         (lambda: arrays.map_rows(softmax, np.ones((2, 2)), block=1, workers=0), "workers=0"),
         (lambda: arrays.map_rows(softmax, np.ones((2, 2)), np.ones((3, 2)), block=1), "same number"),
     ],

@@ -228,13 +228,18 @@ def block_factor(like: Array) -> int:
 
 
 def map_rows(
-    f: Callable[..., Any], *arrays: Array, block: int, reduce: str = "concatenate", workers: int = 1
+    f: Callable[..., Any],
+    *arrays: Array,
+    block: int,
+    reduce: str | Sequence[str] = "concatenate",
+    workers: int = 1,
 ) -> Any:
     """Apply ``f`` to blocks of ``block`` rows of ``arrays`` and put the results together.
 
     ``arrays`` share their first axis. ``f`` takes one block of each and returns one array or a tuple of
     them. ``reduce`` is ``"concatenate"`` (results are rows, written into one preallocated output) or
-    ``"sum"`` (results are added). Working memory is that of ``workers`` blocks, never of all rows.
+    ``"sum"`` (results are added), or a sequence with one of these for each array of the tuple. Working
+    memory is that of ``workers`` blocks, never of all rows.
 
     With ``workers`` > 1 NumPy blocks run on that many threads with BLAS held to one thread each; sums are
     added in block order, so the result does not depend on ``workers``.
@@ -246,8 +251,8 @@ def map_rows(
         raise ValueError("arrays=(): expected at least one array")
     if not block >= 1:
         raise ValueError(f"block={block!r}: expected an integer >= 1")
-    if reduce not in ("concatenate", "sum"):
-        raise ValueError(f"reduce={reduce!r}: expected 'concatenate' or 'sum'")
+    if not all(r in ("concatenate", "sum") for r in ([reduce] if isinstance(reduce, str) else reduce)):
+        raise ValueError(f"reduce={reduce!r}: expected 'concatenate' or 'sum', or a sequence of these")
     if not workers >= 1:
         raise ValueError(f"workers={workers!r}: expected an integer >= 1")
     n = arrays[0].shape[0]
@@ -262,7 +267,7 @@ def map_rows(
         result = f(*(x[start : min(start + block, n), ...] for x in arrays))
         return result if isinstance(result, tuple) else (result,)
 
-    accumulate = _Rows(n) if reduce == "concatenate" else _Sum()
+    accumulate = _Results(n, reduce)
     if workers == 1 or len(starts) == 1 or not isinstance(arrays[0], np.ndarray):
         for start in starts:
             accumulate.add(start, run(start))
@@ -277,30 +282,34 @@ def map_rows(
             for at, future in window:
                 accumulate.add(at, future.result())
     result = accumulate.result
-    return result if len(result) > 1 else result[0]
+    return tuple(result) if len(result) > 1 else result[0]
 
 
-class _Sum:
-    def __init__(self) -> None:
-        self.result: tuple[Array, ...] = ()
-
-    def add(self, start: int, part: tuple[Array, ...]) -> None:  # noqa: ARG002
-        self.result = (
-            part if not self.result else tuple(a + b for a, b in zip(self.result, part, strict=True))
-        )
+def reductions(reduce: str | Sequence[str], results: int) -> tuple[str, ...]:
+    """What ``map_rows`` does with each of the ``results`` of a block; ``ValueError`` unless they match."""
+    each = (reduce,) * results if isinstance(reduce, str) else tuple(reduce)
+    if len(each) != results:
+        raise ValueError(f"reduce={reduce!r}: expected {results} entries, one for each array that f returns")
+    return each
 
 
-class _Rows:
-    def __init__(self, n: int) -> None:
-        self.n = n
-        self.result: tuple[Array, ...] = ()
+class _Results:
+    """What the blocks gave, put together: rows into one array of ``n`` rows, sums added in order."""
+
+    def __init__(self, n: int, reduce: str | Sequence[str]) -> None:
+        self.n, self.reduce = n, reduce
+        self.result: list[Array] = []
 
     def add(self, start: int, part: tuple[Array, ...]) -> None:
-        if not self.result:  # the first block tells the shapes
-            xp = namespace(*part)
-            self.result = tuple(
-                xp.empty((self.n, *a.shape[1:]), dtype=a.dtype, device=array_api_compat.device(a))
-                for a in part
-            )
-        for out, a in zip(self.result, part, strict=True):
-            out[start : start + a.shape[0], ...] = a
+        each, first = reductions(self.reduce, len(part)), not self.result
+        if first:  # this block tells the shapes
+            self.result = [a if r == "sum" else self._rows_like(a) for r, a in zip(each, part, strict=True)]
+        for i, (r, a) in enumerate(zip(each, part, strict=True)):
+            if r == "concatenate":
+                self.result[i][start : start + a.shape[0], ...] = a
+            elif not first:
+                self.result[i] = self.result[i] + a
+
+    def _rows_like(self, a: Array) -> Array:
+        shape, device = (self.n, *a.shape[1:]), array_api_compat.device(a)
+        return namespace(a).empty(shape, dtype=a.dtype, device=device)

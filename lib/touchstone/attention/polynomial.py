@@ -24,7 +24,6 @@ from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
-from scipy.special import comb
 
 from touchstone.arrays import (
     as_array_like,
@@ -34,7 +33,15 @@ from touchstone.arrays import (
     namespace,
     single_threaded_blas,
 )
-from touchstone.functions.monomials import MonomialPlan, monomial_plan, monomials, monomials_by_degree
+from touchstone.attention.split_product import (
+    BufferedSplitSteps,
+    SplitSteps,
+    no_data,
+    sizes_only,
+    split_weights,
+    weighted_sums,
+)
+from touchstone.functions.monomials import MonomialPlan, monomial_plan, monomials
 
 Array = Any
 
@@ -116,23 +123,23 @@ def polynomial_attention(
         block = block_factor(Q) * max(16, min(_BLOCK_ROWS, rows))
     local = threading.local()  # buffers are reused from block to block, by one thread each
 
-    def workspace() -> _Fresh:
+    def workspace() -> SplitSteps:
         if not hasattr(local, "work"):
             buffered = isinstance(Q, np.ndarray) and Q.dtype == K.dtype == V.dtype
-            local.work = _Buffers(plan, columns, block, Q.dtype) if buffered else _Fresh(plan, columns)
+            local.work = (
+                BufferedSplitSteps(plan, columns, block, Q.dtype) if buffered else SplitSteps(plan, columns)
+            )
         return local.work
 
-    weights = _split_weights(plan, coefficients, scale, Q)
+    weights = split_weights(plan, coefficients, scale, Q)
     # products this narrow are slower with several BLAS threads than with one
     with single_threaded_blas() if isinstance(Q, np.ndarray) else nullcontext():
         sums = map_rows(
-            lambda k, v: _key_sums(k, v, plan, workspace()), K, V, block=block, reduce="sum", workers=workers
+            lambda k, v: _key_sums(k, v, workspace()), K, V, block=block, reduce="sum", workers=workers
         )
         sums = sums if isinstance(sums, tuple) else (sums,)
-        weighted = [_weighted(M, w, columns) for M, w in zip(sums, weights, strict=True)]
-        return map_rows(
-            lambda q: _query_rows(q, weighted, plan, workspace()), Q, block=block, workers=workers
-        )
+        weighted = [weighted_sums(M, w, columns) for M, w in zip(sums, weights, strict=True)]
+        return map_rows(lambda q: _query_rows(q, weighted, workspace()), Q, block=block, workers=workers)
 
 
 # -- checks and weights ----------------------------------------------------------------------------------
@@ -179,143 +186,30 @@ def monomial_weights(plan: MonomialPlan, coefficients: Any, scale: float, like: 
     With them ``sum_a w_a x^a = P(scale (x_1 + .. + x_d))`` for ``P(x) = sum_t c_t x^t``. The arguments are
     taken as ``checked_plan`` leaves them; beside a shape-only ``like`` the weights have a size and no values.
     """
-    if _sizes_only(coefficients, plan, like):
-        return _no_data((plan.rank,), like)
+    if sizes_only(coefficients, plan, like):
+        return no_data((plan.rank,), like)
     weights = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
     return as_array_like(weights[plan.degrees] * plan.multinomials, like)
 
 
-def _sizes_only(coefficients: Any, plan: MonomialPlan, like: Array) -> bool:
-    """Whether the weights have a size but no values: for shape-only arrays nothing else is needed."""
-    return coefficients is None or not (plan.table or holds_data(like))
+# -- the steps of a block --------------------------------------------------------------------------------
 
 
-def _no_data(shape: tuple[int, ...], like: Array) -> Array:
-    """Stands for weights beside a shape-only ``like``: what its namespace creates has no data."""
-    return namespace(like).zeros(shape, dtype=like.dtype)
-
-
-def _split_weights(plan: MonomialPlan, coefficients: Any, scale: float, like: Array) -> list[Array]:
-    """For each ``t``: the weight of every product ``a b`` (N1_t, N2_{<=g-t}), ``a`` of degree ``t``.
-
-    ``|ab|! / (ab)!`` is a binomial coefficient times the multinomials of ``a`` and of ``b``.
-    """
-    first, second = plan.halves
-    widths = [(first.sizes[t], second.starts[plan.degree - t + 1]) for t in range(plan.degree + 1)]
-    if _sizes_only(coefficients, plan, like):
-        return [_no_data(w, like) for w in widths if w[0]]
-    c = np.asarray(coefficients, dtype=float) * float(scale) ** np.arange(plan.degree + 1)
-    tables = []
-    for t, (rows, width) in enumerate(widths):
-        if rows:
-            s = second.degrees[:width]
-            right = c[t + s] * comb(t + s, t) * second.multinomials[:width]
-            tables.append(
-                as_array_like(np.multiply.outer(first.multinomials[first.degrees == t], right), like)
-            )
-    return tables
-
-
-# -- the split product -----------------------------------------------------------------------------------
-
-
-def _key_sums(K: Array, V: Array, plan: MonomialPlan, work: _Fresh) -> tuple[Array, ...]:
+def _key_sums(K: Array, V: Array, work: SplitSteps) -> tuple[Array, ...]:
     """For each ``t``: sums over the keys of (a, column of [V, 1]) times b, (N1_t * (d_v + 1), N2_{<=g-t})."""
     first, second = work.features(K)
     W = work.values(V, first[0])
     return tuple(
-        work.row_products(first[t], W) @ second[: plan.halves[1].starts[plan.degree - t + 1], :].T
-        for t in range(len(first))
+        work.sums(work.row_products(A, W), second[:width, :])
+        for A, width in zip(first, work.widths, strict=False)  # without a first half there is degree 0 only
     )
 
 
-def _weighted(M: Array, weights: Array, columns: int) -> Array:
-    """``M`` with the product of ``a`` and ``b`` multiplied by its weight, for every column of [V, 1]."""
-    xp = namespace(M)
-    return xp.reshape(xp.reshape(M, (weights.shape[0], columns, -1)) * weights[:, None, :], M.shape)
-
-
-def _query_rows(Q: Array, sums: Sequence[Array], plan: MonomialPlan, work: _Fresh) -> Array:
+def _query_rows(Q: Array, sums: Sequence[Array], work: SplitSteps) -> Array:
     """The attention of a block of queries, from the weighted sums over the keys."""
     first, second = work.features(Q)
     total = None
-    for t, M in enumerate(sums):
-        part = work.contract(M, second[: plan.halves[1].starts[plan.degree - t + 1], :], first[t])
+    for M, A, width in zip(sums, first, work.widths, strict=False):
+        part = work.contract(M, second[:width, :], A)
         total = part if total is None else total + part
     return (total[:-1, :] / total[-1:, :]).T
-
-
-class _Fresh:
-    """The steps of one block, tokens along the second axis so that every step runs over contiguous rows."""
-
-    def __init__(self, plan: MonomialPlan, columns: int) -> None:
-        self.first, self.second = plan.halves
-        self.columns = columns
-
-    def features(self, X: Array) -> tuple[list[Array], Array]:
-        """Monomials of the first half by degree, and of the second half in one table."""
-        xp, X = namespace(X), X.T
-        second = monomials_by_degree(X[self.first.d :, :], self.second, axis=0)
-        if self.first.d == 0:
-            return second[:1], xp.concat(second, axis=0)
-        return monomials_by_degree(X[: self.first.d, :], self.first, axis=0), xp.concat(second, axis=0)
-
-    def values(self, V: Array, ones: Array) -> Array:
-        """``[V, 1]`` transposed."""
-        return namespace(V, ones).concat([V.T, ones], axis=0)
-
-    def row_products(self, A: Array, W: Array) -> Array:
-        """All products of a row of ``A`` and a row of ``W``, (rows of A * rows of W, tokens)."""
-        return namespace(A).reshape(A[:, None, :] * W[None, :, :], (A.shape[0] * W.shape[0], W.shape[1]))
-
-    def contract(self, M: Array, B: Array, A: Array) -> Array:
-        """``sum_a A[a] * (M @ B)[a, column]``, (columns, tokens)."""
-        xp = namespace(M)
-        H = xp.reshape(M @ B, (A.shape[0], self.columns, A.shape[1]))
-        return xp.sum(H * A[:, None, :], axis=0)
-
-
-class _Buffers(_Fresh):
-    """The same steps on NumPy, written into buffers that are allocated once: fresh ones cost page faults."""
-
-    def __init__(self, plan: MonomialPlan, columns: int, block: int, dtype: Any) -> None:
-        super().__init__(plan, columns)
-        self._first = np.empty((self.first.rank, block), dtype=dtype)
-        self._second = np.empty((self.second.rank, block), dtype=dtype)
-        self._values = np.ones((columns, block), dtype=dtype)
-        self._products = np.empty((max(self.first.sizes) * columns, block), dtype=dtype)
-
-    def features(self, X: Array) -> tuple[list[Array], Array]:
-        X = np.ascontiguousarray(X.T)
-        first, second = self._first[:, : X.shape[1]], self._second[:, : X.shape[1]]
-        _write_monomials(X[: self.first.d], self.first, first)
-        _write_monomials(X[self.first.d :], self.second, second)
-        s = self.first.starts
-        return [first[s[t] : s[t + 1]] for t in range(self.first.degree + 1) if s[t] < s[t + 1]], second
-
-    def values(self, V: Array, ones: Array) -> Array:  # noqa: ARG002
-        W = self._values[:, : V.shape[0]]
-        W[:-1] = V.T
-        return W
-
-    def row_products(self, A: Array, W: Array) -> Array:
-        out = self._products[: A.shape[0] * W.shape[0], : W.shape[1]]
-        np.multiply(A[:, None, :], W[None, :, :], out=out.reshape(A.shape[0], W.shape[0], W.shape[1]))
-        return out
-
-    def contract(self, M: Array, B: Array, A: Array) -> Array:
-        out = np.matmul(M, B, out=self._products[: M.shape[0], : B.shape[1]])
-        H = out.reshape(A.shape[0], self.columns, A.shape[1])
-        np.multiply(H, A[:, None, :], out=H)
-        return np.add.reduce(H, axis=0)
-
-
-def _write_monomials(X: np.ndarray, plan: MonomialPlan, out: np.ndarray) -> None:
-    """``monomials`` of the columns of ``X`` as rows of ``out``: prefixes need no gather."""
-    out[0] = 1
-    for t in range(1, plan.degree + 1):
-        below, at = plan.starts[t - 1], plan.starts[t]
-        for v in range(plan.d):
-            size = plan.prefix(v, t - 1)
-            np.multiply(out[below : below + size], X[v], out=out[at : at + size])
-            at += size

@@ -20,9 +20,16 @@ from typing import Any
 import numpy as np
 
 from touchstone.arrays import block_factor, map_rows, namespace, single_threaded_blas
-from touchstone.attention.polynomial import _Buffers as _ForwardBuffers
-from touchstone.attention.polynomial import _Fresh as _Forward
-from touchstone.attention.polynomial import _split_weights, _weighted, checked_plan
+from touchstone.attention.polynomial import checked_plan
+from touchstone.attention.split_product import (
+    BufferedSplitSteps,
+    SplitSteps,
+    by_columns,
+    split_weights,
+    token_product,
+    token_rows,
+    weighted_sums,
+)
 from touchstone.functions.monomials import MonomialPlan
 
 Array = Any
@@ -93,81 +100,77 @@ def polynomial_attention_vjp(
             local.sweep = _BufferedSweep(plan, columns, block, Q.dtype) if buffered else _Sweep(plan, columns)
         return local.sweep
 
-    weights = _split_weights(plan, coefficients, scale, Q)
+    weights = split_weights(plan, coefficients, scale, Q)
 
-    def weighted_sums(X: Array, W: Array) -> list[Array]:
-        """Over the rows: monomials of ``X`` times columns of ``W``, with the weights of the polynomial."""
-        sums = map_rows(lambda x, w: sweep().sums(x, w), X, W, block=block, reduce="sum", workers=workers)
-        sums = sums if isinstance(sums, tuple) else (sums,)
-        return [_weighted(M, w, columns) for M, w in zip(sums, weights, strict=True)]
+    def weighted(sums: Sequence[Array]) -> list[Array]:
+        """The sums over the rows, with the weights of the polynomial."""
+        return [weighted_sums(M, w, columns) for M, w in zip(sums, weights, strict=True)]
 
     # products this narrow are slower with several BLAS threads than with one
     with single_threaded_blas() if isinstance(Q, np.ndarray) else nullcontext():
         values = xp.concat([V, xp.ones_like(K[:, :1])], axis=1)
-        keys = weighted_sums(K, values)
-        dQ, upstream = map_rows(lambda q, g: sweep().queries(q, g, keys), Q, G, block=block, workers=workers)
-        queries = weighted_sums(Q, upstream)
+        sums = map_rows(
+            lambda k, w: sweep().sums(k, w), K, values, block=block, reduce="sum", workers=workers
+        )
+        keys = weighted(sums if isinstance(sums, tuple) else (sums,))
+        reduce = ("concatenate", *["sum"] * len(keys))
+        dQ, *sums = map_rows(
+            lambda q, g: sweep().queries(q, g, keys), Q, G, block=block, reduce=reduce, workers=workers
+        )
+        queries = weighted(sums)
         dK, dV = map_rows(lambda k, v: sweep().keys(k, v, queries), K, values, block=block, workers=workers)
     return dQ, dK, dV
 
 
 class _Sweep:
-    """The steps of one block, tokens along the second axis so that every step runs over contiguous rows."""
+    """The steps of one block on any array; tokens lie along the second axis."""
 
     def __init__(self, plan: MonomialPlan, columns: int) -> None:
-        self.first, self.second = plan.halves
-        self.columns = columns
-        # of degree t in the first half go with degrees up to g - t in the second: a prefix of the table
-        self.widths = [self.second.starts[plan.degree - t + 1] for t in range(plan.degree + 1)]
-        self.forward = _Forward(plan, columns)
+        self.steps = SplitSteps(plan, columns)
+        self.first, self.second, self.columns = self.steps.first, self.steps.second, columns
 
     def sums(self, X: Array, W: Array) -> tuple[Array, ...]:
         """For each t: sums over the rows of (a, column of W) times b, (N1_t columns, N2_{<=g-t})."""
-        first, second = self.forward.features(X)
+        first, second = self.steps.features(X)
         W = self.columns_as_rows(W)
         return tuple(
-            self.forward.row_products(A, W) @ second[:width, :].T
-            for A, width in zip(first, self.widths, strict=False)
+            self.steps.sums(self.steps.row_products(A, W), second[:width, :])
+            for A, width in zip(first, self.steps.widths, strict=False)
         )
 
-    def queries(self, Q: Array, G: Array, sums: Sequence[Array]) -> tuple[Array, Array]:
-        """``dQ`` and the gradient in the unnormalised numerators and denominators, (rows, columns)."""
+    def queries(self, Q: Array, G: Array, sums: Sequence[Array]) -> tuple[Array, ...]:
+        """``dQ``, and the ``sums`` of the queries with the gradient in numerators and denominators."""
         xp = namespace(Q, G)
-        first, second = self.forward.features(Q)
+        first, second = self.steps.features(Q)
         products = self.products(sums, second)
         total = self.totals(products, first)
-        outputs, G = total[:-1, :] / total[-1:, :], G.T
+        outputs, G = total[:-1, :] / total[-1:, :], self.columns_as_rows(G)
         means = xp.sum(G * outputs, axis=0)[None, :]
         upstream = xp.concat([G, -means], axis=0) / total[-1:, :]
-        return self.gradient(Q, first, second, sums, products, upstream), upstream.T
+        in_first = self.contracted(products, upstream)
+        in_second, of_queries = self.transposed_products(sums, first, upstream, second)
+        return self.in_variables(Q, first, second, in_first, in_second), *of_queries
 
     def keys(self, K: Array, W: Array, sums: Sequence[Array]) -> tuple[Array, Array]:
         """``dK`` and ``dV``; ``W`` is [V, 1]."""
-        first, second = self.forward.features(K)
+        first, second = self.steps.features(K)
+        W = self.columns_as_rows(W)
         products = self.products(sums, second)
         dV = self.totals(products, first)[:-1, :].T
-        return self.gradient(K, first, second, sums, products, self.columns_as_rows(W)), dV
-
-    def gradient(
-        self,
-        X: Array,
-        first: Sequence[Array],
-        second: Array,
-        sums: Sequence[Array],
-        products: Sequence[Array],
-        W: Array,
-    ) -> Array:
-        """The gradient in ``X`` of the sum over a, b and columns of ``sums`` times a times b times ``W``."""
-        xp = namespace(X)
         in_first = self.contracted(products, W)
-        in_second = self.transposed_products(sums, first, W)
-        X, s = X.T, self.second.starts
+        in_second, _ = self.transposed_products(sums, first, W, None)
+        return self.in_variables(K, first, second, in_first, in_second), dV
+
+    def in_variables(
+        self, X: Array, first: Sequence[Array], second: Array, in_first: list[Array], in_second: Array
+    ) -> Array:
+        """The gradient in the rows of ``X``, from that in the monomials of both halves."""
+        xp, X, s, d = namespace(X), X.T, self.second.starts, self.first.d
         by_degree = [in_second[s[t] : s[t + 1], :] for t in range(self.second.degree + 1)]
         table = [second[s[t] : s[t + 1], :] for t in range(self.second.degree + 1)]
-        d = self.first.d
-        parts = [_pull_back(X[d:, :], table, by_degree, self.second)]
+        parts = [self.pull_back(X[d:, :], table, by_degree, self.second)]
         if d:
-            parts.insert(0, _pull_back(X[:d, :], first, in_first, self.first))
+            parts.insert(0, self.pull_back(X[:d, :], first, in_first, self.first))
         return xp.concat(parts, axis=0).T
 
     # what the buffered sweep does in place
@@ -180,7 +183,7 @@ class _Sweep:
         xp = namespace(second)
         return [
             xp.reshape(M @ second[:width, :], (-1, self.columns, second.shape[1]))
-            for M, width in zip(sums, self.widths, strict=False)
+            for M, width in zip(sums, self.steps.widths, strict=False)
         ]
 
     def totals(self, products: Sequence[Array], first: Sequence[Array]) -> Array:
@@ -195,92 +198,134 @@ class _Sweep:
         """The gradient in the monomials of the first half, by degree."""
         return [namespace(W).sum(H * W[None, :, :], axis=1) for H in products]
 
-    def transposed_products(self, sums: Sequence[Array], first: Sequence[Array], W: Array) -> Array:
-        """The gradient in the monomials of the second half, in one table."""
-        xp, total = namespace(W), None
-        for M, A, width in zip(sums, first, self.widths, strict=False):
-            part = M.T @ self.forward.row_products(A, W)
-            if total is None:
-                total = part
-            else:
-                total = xp.concat([total[:width, :] + part, total[width:, :]], axis=0)
-        return total
+    def transposed_products(
+        self, sums: Sequence[Array], first: Sequence[Array], W: Array, second: Array | None
+    ) -> tuple[Array, list[Array]]:
+        """The gradient in the monomials of the second half and, given these, their sums with ``W``."""
+        xp, total, found = namespace(W), None, []
+        for M, A, width in zip(sums, first, self.steps.widths, strict=False):
+            rows = self.steps.row_products(A, W)
+            part = M.T @ rows
+            total = part if total is None else xp.concat([total[:width, :] + part, total[width:, :]], axis=0)
+            if second is not None:
+                found.append(self.steps.sums(rows, second[:width, :]))
+        return total, found
+
+    def pull_back(
+        self, X: Array, table: Sequence[Array], gradient: Sequence[Array], plan: MonomialPlan
+    ) -> Array:
+        """The gradient in the variables, (d, tokens), from that in their monomials, both by degree.
+
+        Every monomial is its parent, one of a prefix of the degree below, times one variable.
+        """
+        xp = namespace(X)
+        found: list[Any] = [None] * plan.d
+        above = gradient[plan.degree]
+        for t in range(plan.degree, 0, -1):
+            parents, at, below = table[t - 1], 0, gradient[t - 1]
+            for v in range(plan.d):
+                size = plan.prefix(v, t - 1)
+                mine = above[at : at + size, :]
+                part = xp.sum(mine * parents[:size, :], axis=0)
+                found[v] = part if found[v] is None else found[v] + part
+                raised = below[:size, :] + mine * X[v, :][None, :]
+                below = raised if size == below.shape[0] else xp.concat([raised, below[size:, :]], axis=0)
+                at += size
+            above = below
+        if plan.degree == 0:
+            return xp.zeros_like(X)
+        return xp.stack(found)
 
 
 class _BufferedSweep(_Sweep):
-    """The same steps on NumPy, written into buffers that are allocated once: fresh ones cost page faults."""
+    """The same steps on NumPy, in few large calls into buffers that are allocated once."""
 
     def __init__(self, plan: MonomialPlan, columns: int, block: int, dtype: Any) -> None:
         super().__init__(plan, columns)
-        self.forward = _ForwardBuffers(plan, columns, block, dtype)
-        self._products = np.empty((self.first.rank * columns, block), dtype=dtype)
-        self._in_first = np.empty((self.first.rank, block), dtype=dtype)
-        self._in_second = np.empty((self.second.rank, block), dtype=dtype)
-        self._part = np.empty((self.second.rank, block), dtype=dtype)
-        self._scratch = np.empty((max(self.first.sizes), columns, block), dtype=dtype)
+        self.steps = BufferedSplitSteps(plan, columns, block, dtype)
+        ranks = self.first.rank + self.second.rank
+        self._products = token_rows(self.first.rank * columns, block, dtype)
+        self._gradients = token_rows(ranks, block, dtype)  # in the monomials, in the order of the tables
+        self._scratch = token_rows(ranks, block, dtype)
 
     def columns_as_rows(self, W: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(W.T)
 
-    def products(self, sums: Sequence[np.ndarray], second: np.ndarray) -> list[np.ndarray]:
-        found, at, tokens = [], 0, second.shape[1]
-        for M, width in zip(sums, self.widths, strict=False):
-            out = self._products[at : at + M.shape[0], :tokens]
-            np.matmul(M, second[:width], out=out)
-            found.append(out.reshape(-1, self.columns, tokens))
+    def products(self, sums: Sequence[np.ndarray], second: np.ndarray) -> np.ndarray:
+        at, out = 0, self._products[:, : second.shape[1]]
+        for M, width in zip(sums, self.steps.widths, strict=False):
+            token_product(M, second[:width], out[at : at + M.shape[0]])
             at += M.shape[0]
-        return found
+        return by_columns(out, self.columns)
 
-    def totals(self, products: Sequence[np.ndarray], first: Sequence[np.ndarray]) -> np.ndarray:
-        total = np.zeros(products[0].shape[1:], dtype=products[0].dtype)
-        for H, A in zip(products, first, strict=True):
-            scratch = self._scratch[: H.shape[0], :, : H.shape[2]]
-            np.multiply(H, A[:, None, :], out=scratch)
-            total += np.add.reduce(scratch, axis=0)
-        return total
+    def totals(self, products: np.ndarray, first: Sequence[np.ndarray]) -> np.ndarray:  # noqa: ARG002
+        table = self.steps.tables[: self.first.rank, : products.shape[2]]
+        return np.einsum("act,at->ct", products, table)
 
-    def contracted(self, products: Sequence[np.ndarray], W: np.ndarray) -> list[np.ndarray]:
-        found, at = [], 0
-        for H in products:
-            scratch = self._scratch[: H.shape[0], :, : H.shape[2]]
-            out = self._in_first[at : at + H.shape[0], : H.shape[2]]
-            np.multiply(H, W[None], out=scratch)
-            np.add.reduce(scratch, axis=1, out=out)
-            found.append(out)
-            at += H.shape[0]
-        return found
+    def contracted(self, products: np.ndarray, W: np.ndarray) -> np.ndarray:
+        out = self._gradients[: self.first.rank, : W.shape[1]]
+        return np.einsum("act,ct->at", products, W, out=out)
 
     def transposed_products(
-        self, sums: Sequence[np.ndarray], first: Sequence[np.ndarray], W: np.ndarray
-    ) -> np.ndarray:
-        total, part = self._in_second[:, : W.shape[1]], self._part[:, : W.shape[1]]
-        for t, (M, A, width) in enumerate(zip(sums, first, self.widths, strict=False)):
-            out = part[:width] if t else total[:width]
-            np.matmul(M.T, self.forward.row_products(A, W), out=out)
+        self,
+        sums: Sequence[np.ndarray],
+        first: Sequence[np.ndarray],  # noqa: ARG002
+        W: np.ndarray,
+        second: np.ndarray | None,
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        tokens, at, found = W.shape[1], 0, []
+        products = self._products[:, :tokens]  # what was in there has been used up
+        table = self.steps.tables[: self.first.rank, :tokens]
+        np.multiply(table[:, None, :], W[None, :, :], out=by_columns(products, self.columns))
+        total, part = self._gradients[self.first.rank :, :tokens], self._scratch[:, :tokens]
+        for t, (M, width) in enumerate(zip(sums, self.steps.widths, strict=False)):
+            out, rows = (part if t else total)[:width], products[at : at + M.shape[0]]
+            token_product(M.T, rows, out)
             if t:
                 total[:width] += out
-        return total
+            if second is not None:
+                found.append(self.steps.sums(rows, second[:width]))
+            at += M.shape[0]
+        return total, found
+
+    def in_variables(
+        self,
+        X: np.ndarray,
+        first: Sequence[np.ndarray],  # noqa: ARG002
+        second: np.ndarray,
+        in_first: np.ndarray,  # noqa: ARG002
+        in_second: np.ndarray,  # noqa: ARG002
+    ) -> np.ndarray:
+        X, tokens = np.ascontiguousarray(X.T), second.shape[1]
+        found = np.zeros_like(X)
+        rank, of = self.first.rank, self.steps.halves_of
+        for (x, plan), (table, _), (gradient, _), (scratch, _), (out, _) in zip(
+            of(X, self.first.d),
+            of(self.steps.tables[:, :tokens], rank),
+            of(self._gradients[:, :tokens], rank),
+            of(self._scratch[:, :tokens], rank),
+            of(found, self.first.d),
+            strict=True,
+        ):
+            _pull_back_in_place(x, table, gradient, scratch, plan, out)
+        return found.T
 
 
-def _pull_back(X: Array, table: Sequence[Array], gradient: list[Array], plan: MonomialPlan) -> Array:
-    """The gradient in the variables, (d, tokens), from that in their monomials, both by degree.
-
-    Every monomial is its parent, one of a prefix of the degree below, times one variable.
-    """
-    xp = namespace(X)
-    found: list[Any] = [None] * plan.d
-    above = gradient[plan.degree]
+def _pull_back_in_place(
+    X: np.ndarray,
+    table: np.ndarray,
+    gradient: np.ndarray,
+    scratch: np.ndarray,
+    plan: MonomialPlan,
+    out: np.ndarray,
+) -> None:
+    """``pull_back`` of (.., rows, tokens), added to ``out``; ``gradient`` is used up."""
     for t in range(plan.degree, 0, -1):
-        parents, at, below = table[t - 1], 0, gradient[t - 1]
+        below, at = plan.starts[t - 1], plan.starts[t]
         for v in range(plan.d):
             size = plan.prefix(v, t - 1)
-            mine = above[at : at + size, :]
-            part = xp.sum(mine * parents[:size, :], axis=0)
-            found[v] = part if found[v] is None else found[v] + part
-            raised = below[:size, :] + mine * X[v, :][None, :]
-            below = raised if size == below.shape[0] else xp.concat([raised, below[size:, :]], axis=0)
+            mine, raised = gradient[..., at : at + size, :], scratch[..., :size, :]
+            out[..., v, :] += np.einsum("...at,...at->...t", mine, table[..., below : below + size, :])
+            np.multiply(mine, X[..., v : v + 1, :], out=raised)
+            gradient[..., below : below + size, :] += raised
             at += size
-        above = below
-    if plan.degree == 0:
-        return xp.zeros_like(X)
-    return xp.stack(found)

@@ -16,7 +16,7 @@ counted): ``arrays.to_host`` gives the data.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,9 @@ class CountingArray(Stored):
         costs.charge(arithmetic=self.size * (2 if self._dtype.kind == "c" else 1), moves=math.prod(shape))
         return result
 
-    def __map_rows__(self, f: Callable[..., Any], arrays: tuple, block: int, reduce: str) -> Any:
+    def __map_rows__(
+        self, f: Callable[..., Any], arrays: tuple, block: int, reduce: str | Sequence[str]
+    ) -> Any:
         return blocks.map_rows(f, arrays, block, reduce)
 
     # -- values ----------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from touchstone.arrays import reductions
 from touchstone.counting import costs
 from touchstone.counting.costs import CountingError
 from touchstone.counting.storage import Stored, check_array, fresh
 
 
-def map_rows(f: Callable[..., Any], arrays: Sequence[Stored], block: int, reduce: str) -> Any:
+def map_rows(f: Callable[..., Any], arrays: Sequence[Stored], block: int, reduce: str | Sequence[str]) -> Any:
     """See ``arrays.map_rows``, which checks the arguments. Cost: that of ``f``, and the moves of the rows
     into the result, or the additions of the sums."""
     arrays = tuple(check_array(x, "map_rows", "an array") for x in arrays)
@@ -31,24 +32,22 @@ def map_rows(f: Callable[..., Any], arrays: Sequence[Stored], block: int, reduce
 
     def first(start: int) -> None:
         part = run(start)
-        if reduce == "sum":
-            results.extend(part)
-            return
-        for x in part:
-            check_array(x, "map_rows", "a result of f")
-            results.append(_rows_like(x, n))
-        write(start, part)
-
-    def write(start: int, part: tuple[Stored, ...]) -> None:
-        for out, x in zip(results, part, strict=True):
-            out[start : start + x.shape[0], ...] = x
+        for r, x in zip(reductions(reduce, len(part)), part, strict=True):
+            results.append(x if r == "sum" else _rows_like(check_array(x, "map_rows", "a result of f"), n))
+        combine(start, part, "concatenate")
 
     def step(start: int) -> None:
         part = run(start)
-        if reduce == "sum":
-            results[:] = [a + b for a, b in zip(results, part, strict=True)]
-        else:
-            write(start, part)
+        combine(start, part, "concatenate")
+        combine(start, part, "sum")
+
+    def combine(start: int, part: tuple[Stored, ...], which: str) -> None:
+        """Write or add those of the results that ``which`` names."""
+        for i, (r, x) in enumerate(zip(reductions(reduce, len(part)), part, strict=True)):
+            if r == which == "concatenate":
+                results[i][start : start + x.shape[0], ...] = x
+            elif r == which:
+                results[i] = results[i] + x
 
     first(0)
     full = n // block  # the first block is done; full - 1 more like it, then the rest

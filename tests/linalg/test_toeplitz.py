@@ -80,8 +80,8 @@ def threads_asked_for(monkeypatch):
     return asked
 
 
-@pytest.mark.parametrize(("size", "threads"), [(2**11, []), (2**12, [2])])
-def test_work_of_two_milliseconds_is_shared(monkeypatch, size, threads):
+@pytest.mark.parametrize(("size", "threads"), [(2**13, []), (2**14, [2])])
+def test_only_work_of_many_milliseconds_is_shared(monkeypatch, size, threads):
     asked = threads_asked_for(monkeypatch)
     lower_toeplitz_apply(np.ones(size), size, np.ones((size, 64)), workers=8)
     assert asked == threads

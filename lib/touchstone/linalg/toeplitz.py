@@ -16,8 +16,8 @@ Array = Any
 POINTS_PER_BLOCK = 1 << 15
 """Padded points that a block of NumPy columns holds at a time: 256 KiB in float64, within the cache."""
 
-POINTS_PER_THREAD = 1 << 18
-"""Padded points, about a millisecond of work, below which a further thread would not pay."""
+POINTS_PER_THREAD = 1 << 20
+"""Padded points, some milliseconds of work, below which a further thread does not pay."""
 
 
 def lower_toeplitz_apply(

@@ -1,0 +1,1 @@
+"""Parties that exchange messages, counted in words and bits."""

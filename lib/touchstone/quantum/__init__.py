@@ -1,0 +1,1 @@
+"""Exact simulation of quantum query algorithms."""

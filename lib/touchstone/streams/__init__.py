@@ -1,0 +1,1 @@
+"""Data read once, and the space that an algorithm keeps."""

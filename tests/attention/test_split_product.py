@@ -101,3 +101,15 @@ def test_many_tokens_and_a_rest(monkeypatch, d, dtype):
     for x, y, z in zip(whole, reference, blocks, strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-11, atol=1e-13)
         np.testing.assert_allclose(z, y, rtol=1e-11, atol=1e-13)
+
+
+def test_pieces_are_what_blas_takes_without_packing():
+    x = token_rows(3, 2048, np.float64)
+    assert split_product._pieces(x).shape == (4, 3, 512)
+    assert np.shares_memory(split_product._pieces(x), x)
+
+
+def test_numbers_need_a_plan_with_a_table():
+    plan = monomial_plan(4, len(COEFFICIENTS) - 1, table=False)
+    with pytest.raises(ValueError, match="table"):
+        polynomial_attention(some(5, 4), some(5, 4), some(5, 2), COEFFICIENTS, scale=0.1, plan=plan)

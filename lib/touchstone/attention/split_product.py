@@ -155,7 +155,7 @@ def token_rows(rows: int, tokens: int, dtype: Any) -> np.ndarray:
 
     Rows a power of two apart fall on the same few lines of a cache.
     """
-    apart = tokens + max(1, 64 // np.dtype(dtype).itemsize)
+    apart = tokens + 64 // np.dtype(dtype).itemsize
     return np.empty((rows, apart), dtype=dtype)[:, :tokens]
 
 

@@ -71,6 +71,21 @@ def test_holds_data():
 # -- streams -----------------------------------------------------------------------------------------------
 
 
+@EVERYWHERE
+def test_extremes(make):
+    with count() as costs:
+        assert arrays.extremes(make(np.array([[2.0, -1.0], [0.5, 1.5]]))) == (-1, 2)
+        assert arrays.extremes(make(np.array([3], dtype=np.int8))) == (3, 3)
+        assert arrays.extremes(make(np.zeros((0, 2)))) == (np.inf, -np.inf)
+        assert np.all(np.isnan(arrays.extremes(make(np.array([1.0, np.nan])))))
+    assert costs.operations == costs.moves == 0
+
+
+def test_extremes_of_a_shape_only_array():
+    with pytest.raises(TypeError):
+        arrays.extremes(shape_only(3))
+
+
 def test_streams_repeat_and_differ_by_seed_and_label():
     draw = lambda *a: arrays.stream(*a).standard_normal(4).tolist()  # noqa: E731
     assert draw(0, "c1", 3) == draw(0, "c1", 3)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -92,6 +93,19 @@ def to_host(x: Array) -> np.ndarray:
 def holds_data(x: Array) -> bool:
     """Whether ``x`` has entries. Only a shape-only array has none, nor has what its namespace creates."""
     return bool(getattr(x, "has_data", True))
+
+
+def extremes(x: Array) -> tuple[float, float]:
+    """The smallest and the largest entry of a real ``x``, NaN when it holds one: for checks of arguments.
+
+    A counting array is looked at without adding to a count. (inf, -inf) of an array without entries. A
+    shape-only array has nothing to look at and raises ``TypeError``: ask ``holds_data`` first.
+    """
+    x = to_host(x) if hasattr(x, "__to_host__") else x
+    if 0 in x.shape:
+        return math.inf, -math.inf
+    xp = namespace(x)
+    return float(xp.min(x)), float(xp.max(x))
 
 
 # -- random streams --------------------------------------------------------------------------------------

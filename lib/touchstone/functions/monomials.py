@@ -5,7 +5,7 @@ monomials of degree ``t`` ending in ``x_v`` are a *prefix* of those of degree ``
 monomial is its parent times one variable, one multiplication an entry, and every set "degree at most s" is
 a prefix of the whole table.
 
-Source: bounded-entries-attention, "Features".
+Source: bounded-entries-attention, "Features"; cross-attention-dp, "Feature map".
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from touchstone.arrays import holds_data, namespace
+from touchstone.arrays import as_array_like, holds_data, namespace
 
 Array = Any
 
@@ -156,6 +156,45 @@ def monomials(X: Array, plan: MonomialPlan) -> Array:
             f"X of shape {tuple(X.shape)}: expected (n, {plan.d}), the plan's number of variables"
         )
     return namespace(X).concat(monomials_by_degree(X, plan, axis=1), axis=1)
+
+
+def feature_map(X: Array, coefficients: Any, *, scale: float, plan: MonomialPlan | None = None) -> Array:
+    """Features (n, r) of the rows of ``X`` (n, d) whose inner products are a polynomial of those of the rows:
+    ``<feature_map(q), feature_map(k)> = P(scale <q, k>)`` with ``P(x) = sum_t c_t x^t``.
+
+    Feature ``a`` is ``sqrt(c_|a| scale^|a| |a|!/a!) x^a``, in the order of the plan, ``r = C(d + g, g)``: the
+    weights are split evenly between the two sides, so a feature of entries in [0, R] lies between 0 and its
+    value at (R, ..., R). ``coefficients`` ``c_0 .. c_g`` on the host; Taylor's ``1/t!`` stand for the
+    exponential. ``plan`` saves rebuilding the tables. A shape-only ``X`` may bring a plan without table, and
+    then ``None`` for the coefficients.
+
+    Raises ``ValueError`` for an ``X`` that is not a matrix of at least one column, coefficients that are not
+    finite, a plan of another size, or ``c_t scale^t < 0``, which has no such features. Cost: ``n (2 r - 1)``
+    multiplications. Source: cross-attention-dp, "Feature map".
+    """
+    if X.ndim != 2 or X.shape[1] < 1:
+        raise ValueError(f"X of shape {tuple(X.shape)}: expected (n, d) with d >= 1")
+    if coefficients is None:
+        if plan is None or holds_data(X):
+            raise ValueError("coefficients=None: expected numbers, or a shape-only X with a plan")
+        weights = namespace(X).zeros((plan.rank,), dtype=X.dtype, device=array_api_compat.device(X))
+        return monomials(X, plan) * weights
+    c = np.asarray(coefficients, dtype=float)
+    if c.ndim != 1 or c.size == 0 or not np.all(np.isfinite(c)):
+        raise ValueError(f"coefficients={coefficients!r}: expected finite numbers c_0 .. c_g")
+    if plan is None:
+        plan = monomial_plan(X.shape[1], c.size - 1)
+    if plan.degree != c.size - 1:
+        raise ValueError(
+            f"plan of degree {plan.degree}: expected {c.size - 1}, as there are {c.size} coefficients"
+        )
+    each = c * float(scale) ** np.arange(c.size)
+    if not np.all(each >= 0):
+        raise ValueError(
+            f"coefficients={coefficients!r}, scale={scale!r}: expected c_t scale^t >= 0 for every t, as a "
+            "feature is the square root of its weight"
+        )
+    return monomials(X, plan) * as_array_like(np.sqrt(each[plan.degrees] * plan.multinomials), X)
 
 
 def monomials_by_degree(X: Array, plan: MonomialPlan, *, axis: int) -> list[Array]:

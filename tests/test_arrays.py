@@ -1,5 +1,7 @@
 """Namespaces, streams and what the standard lacks, on NumPy, strict, counting and shape-only arrays."""
 
+import types
+
 import array_api_compat.numpy as numpy_namespace
 import array_api_strict
 import numpy as np
@@ -79,6 +81,20 @@ def test_extremes(make):
         assert arrays.extremes(make(np.zeros((0, 2)))) == (np.inf, -np.inf)
         assert np.all(np.isnan(arrays.extremes(make(np.array([1.0, np.nan])))))
     assert costs.operations == costs.moves == 0
+
+
+@EVERYWHERE
+def test_failures_raise(make, monkeypatch):
+    x = make(-np.eye(2))
+    with pytest.raises(np.linalg.LinAlgError), arrays.failures_raise(x):
+        arrays.namespace(x).linalg.cholesky(x)
+    # CuPy has to be asked
+    asked = []
+    monkeypatch.setattr(arrays.array_api_compat, "is_cupy_array", lambda x: True)
+    cupyx = types.SimpleNamespace(errstate=lambda **options: asked.append(options))
+    monkeypatch.setattr(arrays.importlib, "import_module", {"cupyx": cupyx}.get)
+    arrays.failures_raise(x)
+    assert asked == [{"linalg": "raise"}]
 
 
 def test_extremes_of_a_shape_only_array():

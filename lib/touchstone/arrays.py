@@ -8,6 +8,7 @@ operator that no array operation shows reports its cost.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -217,6 +218,17 @@ def median(x: Array, axis: int = -1) -> Array:
     at = (slice(None),) * axis
     low, high = ordered[(*at, (n - 1) // 2, ...)], ordered[(*at, n // 2, ...)]
     return (low + high) / 2
+
+
+def failures_raise(x: Array) -> Any:
+    """A context in which a factorisation that fails raises ``numpy.linalg.LinAlgError`` in the library of
+    ``x``.
+
+    CuPy alone says nothing otherwise and returns numbers of no meaning.
+    """
+    if array_api_compat.is_cupy_array(x):
+        return importlib.import_module("cupyx").errstate(linalg="raise")
+    return contextlib.nullcontext()
 
 
 # -- row blocks ------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from touchstone.linalg.sparse_rows import SparseRows
 
 U = 2.0**-53
 
+TABLES = [(2**22, 1, True), (2**22 + 1, 1, False), (699050, 3, True), (699051, 3, False)]
+
 
 def exact_scores(A, weights=None, ridge=0):
     """The definition in rational arithmetic, for the numbers as they are stored; full column rank."""
@@ -181,6 +183,12 @@ def test_graded_spectrum(decades):
     assert gap <= max(20 * U * kappa, 2e-10 if kappa <= 1e3 else 0)
 
 
+@pytest.mark.parametrize("kappa", [1e4, 9e5, 1e7])
+def test_several_small_singular_values(kappa):
+    A = matrix_with_spectrum(20, 5, [1, 1, 1 / kappa, 1 / kappa, 1 / kappa], stream(31))
+    assert np.max(np.abs(leverage_scores(A) / exact_scores(A) - 1)) <= 20 * U * kappa
+
+
 @pytest.mark.parametrize("method", ["auto", "cholesky", "qr"])
 def test_graded_columns_change_nothing(method):
     A = random_rows(50, 4, "gaussian", stream(7))
@@ -261,6 +269,15 @@ def test_a_ridge_that_is_too_small_to_matter_leaves_the_rank():
     np.testing.assert_allclose(leverage_scores(A, ridge=1e-40), by_svd(A), rtol=1e-9)
     np.testing.assert_allclose(leverage_scores(A, ridge=1e-2), by_svd(A, None, 1e-2), rtol=1e-10)
     assert np.sum(leverage_scores(A, ridge=1e-2)) < 3
+
+
+@pytest.mark.parametrize("ridge", [1e-4, 1e-7, 1e-9, 1e-13])
+def test_a_ridge_on_every_way(ridge):
+    """κ is about the root of 1 / ridge: one Cholesky pass, two, and QR."""
+    A = matrix_with_spectrum(12, 4, [1, 0.3, 1e-4, 1e-7], stream(30))
+    exact = exact_scores(A, None, ridge)
+    np.testing.assert_allclose(leverage_scores(A, ridge=ridge), exact, rtol=2e-10)
+    np.testing.assert_allclose(leverage_scores(A, ridge=ridge, method="qr"), exact, rtol=2e-10)
 
 
 def test_ridge_and_columns_of_different_size():
@@ -348,6 +365,43 @@ def test_large_batches_run_in_blocks(monkeypatch):
     np.testing.assert_array_equal(leverage_scores(A, W, workers=2), whole)
     monkeypatch.setattr(leverage, "BATCH_ENTRIES", 6 * 3 - 1)  # one by one
     np.testing.assert_allclose(leverage_scores(A, W), whole, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("kappa", "alone"), [(975, 0), (985, 1)])
+def test_a_member_is_left_to_itself_beyond_the_first_limit(monkeypatch, kappa, alone):
+    """u^(-3/16) = 981. Two columns of norm 1 at an angle t have condition number 1 / tan(t / 2)."""
+    from touchstone.linalg import leverage
+
+    seen, real = [], leverage.orthonormal_scores
+    monkeypatch.setattr(leverage, "orthonormal_scores", lambda *a: seen.append(a) or real(*a))
+    t = 2 * np.arctan(1 / kappa)
+    A = np.array([[1, np.cos(t)], [0, np.sin(t)], [0, 0]])
+    np.testing.assert_allclose(leverage_scores(A, np.ones((2, 3))), [[1, 1, 0]] * 2, atol=1e-9)
+    assert len(seen) == 2 * alone
+
+
+@pytest.mark.parametrize(("n", "d", "table"), TABLES)
+def test_a_table_has_at_most_four_million_entries(n, d, table):
+    with count() as costs:
+        leverage_scores(shape_only(n, d), shape_only(2, n))
+    kinds = {x.kind for x in costs.factorisations}
+    assert kinds == ({"inv"} if table else {"inv", "cholesky"})
+
+
+def test_members_of_a_large_table_are_taken_one_at_a_time():
+    n = 2**19
+    with count() as costs:
+        leverage_scores(shape_only(n, 1), shape_only(5, n))
+    # the table, all results, and of one member its scores twice: rows times the table, times its weights
+    assert costs.bytes_peak < 8 * n * (1 + 5 + 3)
+
+
+def test_what_counts_as_zero_unless_told_otherwise():
+    for angle, rank in ((3e-10, 2), (1.4e-10, 1)):  # singular values 1 and half the angle
+        A = np.array([[1.0, 1.0], [0.0, angle]])
+        assert np.sum(leverage_scores(A)) == pytest.approx(rank, abs=1e-5)
+        assert float(statistical_dimension(A, 0)) == pytest.approx(rank, abs=1e-5)
+        assert np.trace(projection(A)) == pytest.approx(rank, abs=1e-5)
 
 
 def test_an_empty_batch():
@@ -460,6 +514,19 @@ def test_projection_cuts_where_leverage_scores_do():
     np.testing.assert_allclose(projection(A, rtol=1.1e-6), [[1, 1e-6], [1e-6, 0]], atol=1e-9)
 
 
+def test_the_cut_of_a_projection_is_for_columns_of_norm_1():
+    t = 1e-3
+    A = np.zeros((100, 3))
+    A[:, 0] = 1
+    A[:2, 1] = A[:2, 2] = [1, -1]
+    A[2:4, 2] = [t, -t]
+    # the last two columns, brought to norm 1, at an angle t: singular values root 2 and t / root 2. As they
+    # stand, or divided by their largest entries, the first would make the largest singular value 10
+    for rtol, rank in ((0.4 * t, 3), (0.6 * t, 2)):
+        assert np.trace(projection(A, rtol=rtol)) == pytest.approx(rank, abs=1e-6)
+        assert np.sum(leverage_scores(A, rtol=rtol, method="qr")) == pytest.approx(rank, abs=1e-6)
+
+
 def test_projection_is_analytic_for_complex_input():
     rng = stream(24)
     A, dA, h = rng.standard_normal((6, 2)), rng.standard_normal((6, 2)), 1e-30
@@ -541,10 +608,27 @@ def test_counts_of_the_ordinary_way():
 
 
 def test_counts_of_panels():
-    n, d = 1400, 300  # panels end at 128, 256, 300
+    n, d = 1400, 150  # panels end at 64, 128, 150
     costs = counts(leverage_scores, (n, d), data=False)
-    products = n * (128 * 128 + 256 * 128 + 300 * 44 + 300)
+    products = n * (64 * 64 + 128 * 64 + 150 * 22 + 150)
     assert costs.multiply_adds == n * d**2 + (d**3 - d) // 6 + d**3 + products
+    # Gram matrices of two blocks (of 8 d rows); their scale, applied twice; Cholesky; the bound of the
+    # condition number from row and column sums of two matrices; three panels
+    gram, scale, triangle = d**2, 3 * d**2, d * (d - 1) // 2
+    bound = 2 * (d**2 + 2 * d * (d - 1) + 2)
+    assert costs.arithmetic == gram + scale + triangle + bound + 2 * n
+    assert counts(leverage_scores, (1200, d), data=False).arithmetic == costs.arithmetic - gram - 2 * 200
+
+
+def test_memory_is_that_of_a_block():
+    """The result, a triangle or two, and one panel of as many rows as fill the cache, but of 64."""
+    d = 10
+    held = counts(leverage_scores, (2**30, d), data=False).bytes_peak - 8 * 2**30
+    panel = 8 * (2**15 // d) * d
+    assert panel < held < 1.5 * panel
+    d = 1000
+    held = counts(leverage_scores, (2**30, d), data=False).bytes_peak - 8 * 2**30
+    assert held < 8 * (4 * d**2 + 2 * 64 * d)
 
 
 def test_counts_of_sparse_rows():

@@ -50,6 +50,8 @@ def test_everything_is_that_of_the_dense_matrix(n, d, k, c, seed):
     np.testing.assert_allclose(A.gram(), D.T @ D, atol=1e-12)
     np.testing.assert_allclose(A.gram(w), D.T @ (w[:, None] * D), atol=1e-12)
     np.testing.assert_array_equal(A.gram(w), A.gram(w).T)
+    np.testing.assert_array_equal(A.gram(w, workers=2), A.gram(w))
+    np.testing.assert_array_equal(A.quadratic_forms(F, workers=2), A.quadratic_forms(F))
     np.testing.assert_allclose(A.quadratic_forms(F), np.sum((D @ F) * D, axis=1), atol=1e-12)
     some = rng.integers(0, n, 4)
     np.testing.assert_allclose(A.take(some).dense(), D[some], **close)
@@ -66,6 +68,8 @@ def test_on_every_library(xp, dtype):
     results = {
         "dense": (A.dense(), D),
         "product": (A @ xp.asarray(M), D @ M),
+        "product with a vector": (A @ xp.asarray(M[:, 0]), D @ M[:, 0]),
+        "transposed, with a vector": (A.T @ xp.asarray(w), D.T @ w),
         "transposed": (A.T @ xp.asarray(D), D.T @ D),
         "gram": (A.gram(), D.T @ D),
         "weighted": (A.gram(xp.asarray(w)), D.T @ (w[:, None] * D)),
@@ -96,6 +100,22 @@ def test_blocks_change_nothing(monkeypatch, numbers):
     for before, after in zip(whole, everything(), strict=True):
         for x, y in zip(before, after, strict=True):
             np.testing.assert_allclose(to_host(y), to_host(x), rtol=1e-12, atol=1e-14)
+
+
+def test_the_size_of_blocks(monkeypatch):
+    """What a row needs, into 2^17 numbers; 64 times as many on a GPU. Blocks of pairs are as large as d^2."""
+    seen, real = [], sparse_rows.map_rows
+    monkeypatch.setattr(sparse_rows, "map_rows", lambda *a, **k: seen.append(k["block"]) or real(*a, **k))
+    A = SparseRows(shape_only(50, 4, dtype="int64"), shape_only(50, 4), 20)
+    A @ shape_only(20, 3), A.T @ shape_only(50, 5), A.quadratic_forms(shape_only(20, 20)), A.gram()
+    assert seen == [2**17 // 12, 2**17 // 20, 2**17 // 10, 2**17 // 10]
+    SparseRows(A.columns, A.values, 2000).gram()
+    assert seen[-1] == 2000**2 // 10
+    A @ shape_only(20, 10**6)
+    assert seen[-1] == 1
+    monkeypatch.setattr(sparse_rows, "block_factor", lambda like: 64)
+    A.gram()
+    assert seen[-1] == 64 * 2**17 // 10
 
 
 def test_small_integers_as_columns():

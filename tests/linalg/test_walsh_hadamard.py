@@ -242,6 +242,16 @@ def test_blocks_of_columns(monkeypatch, rows, columns, workers, dtype, expected)
 
 
 @pytest.mark.parametrize(
+    ("rows", "columns", "asked"), [(2**14, 1, 1), (2**13, 1, 0), (2**11, 8, 1), (2**18, 16, 1)]
+)
+def test_blas_takes_one_thread(monkeypatch, rows, columns, asked):
+    seen, right = [], module.single_threaded_blas
+    monkeypatch.setattr(module, "single_threaded_blas", lambda: seen.append(1) or right())
+    walsh_hadamard(np.ones((rows, columns)), workers=2)
+    assert len(seen) == asked
+
+
+@pytest.mark.parametrize(
     ("bits", "width", "factors"),
     [
         *[
@@ -265,6 +275,13 @@ def test_blocks_of_columns(monkeypatch, rows, columns, workers, dtype, expected)
 )
 def test_factors(bits, width, factors):
     assert module._factors(bits, width) == factors
+
+
+def test_small_matrices_that_are_kept_cannot_be_changed():
+    H = module._small(3, np.dtype("float32"))
+    assert H is module._small(3, np.dtype("float32"))
+    with pytest.raises(ValueError, match="read-only"):
+        H[0, 0] = 2
 
 
 @pytest.mark.parametrize("per_block", [1, 2**7, 3 * 2**7])

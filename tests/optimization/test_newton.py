@@ -232,6 +232,24 @@ def test_halvings_are_counted():
     assert tries == [0.0, 1.0]
 
 
+def test_what_is_assumed_unasked():
+    damping = ArmijoDamping(well_loss)
+    for least, shifted in ((0.99e-10, True), (1.01e-10, False)):
+        H = np.diag([least, 1.0])
+        assert np.any(damping.shifted(H) != H) == shifted
+    for fall, step in ((0.99e-4, 0.0), (1.01e-4, 1.0)):
+        assert steps_of(ArmijoDamping(lambda x, fall=fall: -fall * x[..., 0]), -1.0) == step
+    # a loss that falls at the last try only
+    last = 2.0**-20
+    loss = lambda x: np.where(x[..., 0] <= last, -x[..., 0], 1.0)  # noqa: E731
+    assert steps_of(ArmijoDamping(loss), -1.0) == last
+    loss = lambda x: np.where(x[..., 0] <= last / 2, -x[..., 0], 1.0)  # noqa: E731
+    assert steps_of(ArmijoDamping(loss), -1.0) == 0.0
+    for length, frozen in ((0.99e-12, True), (1.01e-12, False)):
+        _, trace = newton(lambda x, length=length: 0 * x + length, lambda x: np.ones((1, 1)), np.zeros(1))
+        assert trace.steps == (1 if frozen else 100)
+
+
 def test_only_those_that_failed_are_tried_again():
     sizes = []
 

@@ -88,6 +88,13 @@ def test_the_leak_far_out_to_all_digits():
         assert float(found / exact) == pytest.approx(1, rel=1e-9)
 
 
+@pytest.mark.parametrize("bound", [0.1, 0.5, 0.9])
+def test_a_certain_leak_is_one_and_never_more(bound):
+    # the mass of the whole support is one but for a last bit, either way
+    for sigma in np.geomspace(0.01, 10, 200):
+        assert 1 - 1e-13 < truncation_leak([1.0, 1.0], [99.0, 1.0], sigma, bound) <= 1
+
+
 def test_leak_and_loss_agree_on_a_sample():
     rng = np.random.default_rng(5)
     values, neighbour = np.array([1.0, 2.0, 0.5]), np.array([1.02, 1.97, 0.5])

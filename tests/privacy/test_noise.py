@@ -63,7 +63,11 @@ def test_a_sample_has_the_law(draw, cdf, law):
 
 
 @pytest.mark.parametrize("draw", [truncated_normal, truncated_laplace])
-@pytest.mark.parametrize(("scale", "bound"), LAWS)
+# the last two pass the bound by a bit, the one normal, the other Laplace, unless they are held back
+@pytest.mark.parametrize(
+    ("scale", "bound"),
+    [*LAWS, (4.813906588782617, 3.879341802770623), (0.3836197411469449, 0.0961549373438628)],
+)
 def test_the_ends_of_the_uniform_stay_within_the_bound(draw, scale, bound):
     ends = draw(Fixed([0.0, 1.0 - 2**-53]), 2, scale, bound, like=np)
     assert np.all(np.isfinite(ends))

@@ -162,6 +162,14 @@ def test_blocks_of_rows_change_nothing(monkeypatch, lead):
     assert seen == 2 * [5, 5, 5, 5, 3]
 
 
+def test_a_block_holds_one_row_at_least(monkeypatch):
+    monkeypatch.setattr(slacks, "BLOCK_ENTRIES", 1)
+    A, b, x, _ = instance(6, 2)
+    got = scaled_rows(A, b, x)
+    P = got.basis @ got.dual.T
+    np.testing.assert_allclose(squared_projection(got, A), P * P @ A, atol=1e-14)
+
+
 def test_a_block_holds_as_many_products_as_it_says(monkeypatch):
     seen = []
     monkeypatch.setattr(slacks, "map_rows", lambda f, *arrays, block, reduce: seen.append(block) or arrays[0])
@@ -242,6 +250,17 @@ def test_dependent_columns(d, more, seed):
     A[:, -1] = A[:, :-1] @ rng.normal(size=d - 1)
     with pytest.raises(ValueError, match="full rank"):
         scaled_rows(A, b, x)
+
+
+@pytest.mark.parametrize(("ulps", "refused"), [(31, True), (33, False)])
+def test_where_rank_ends(ulps, refused):
+    # R is A itself: its last entry is held against 16 roundings a column, the columns being of length 1
+    A = np.array([[1.0, 1.0], [0.0, ulps * np.finfo(float).eps], [0.0, 0.0]])
+    if refused:
+        with pytest.raises(ValueError, match="full rank"):
+            scaled_rows(A, -np.ones(3), np.zeros(2))
+    else:
+        np.testing.assert_allclose(scaled_rows(A, -np.ones(3), np.zeros(2)).scores, [1, 1, 0], atol=1e-15)
 
 
 def test_nearly_dependent_columns_are_accepted():

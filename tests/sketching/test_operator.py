@@ -11,7 +11,7 @@ from touchstone.counting.array import count, counted
 from touchstone.counting.shapes import shape_only
 from touchstone.linalg.sparse_rows import SparseRows
 from touchstone.sketching.gaussian import gaussian_sketch
-from touchstone.sketching.operator import Place, Sketch, compose
+from touchstone.sketching.operator import Place, Sketch, compose, real_parts
 from touchstone.sketching.sparse_embedding import count_sketch, osnap
 from touchstone.sketching.srht import srht
 
@@ -328,6 +328,19 @@ def test_like(family, dtype):
         family(4, 30, rng(), like=np.zeros(1, dtype=dtype))
 
 
+def test_place(xp):
+    place = Place(xp.zeros((3,), dtype=xp.float32))
+    assert place.sample.shape == (0,)
+    for below, dtype in ((2**31, xp.int32), (2**31 + 1, xp.int64), (1, xp.int32)):
+        assert place.integers((2,), lambda: np.asarray([0, 0]), below).dtype == dtype
+    assert place.rounded(0.1) == np.float32(0.1)
+    assert Place(xp).rounded(0.1) == 0.1
+
+
+def test_real_parts(xp):
+    assert [real_parts(xp, getattr(xp, t)) for t in ("float32", "complex64", "complex128")] == [1, 2, 2]
+
+
 def test_a_family_must_say_what_it_does():
     S = Sketch()
     S.shape, S.place = (2, 3), Place(np)
@@ -377,11 +390,17 @@ def test_a_sketch_of_shapes_draws_nothing(family):
     assert state.bit_generator.state == rng(0).bit_generator.state
 
 
-def test_numbers_meet_shapes(family):
-    with count() as costs:
-        S = family(4, 30, rng(), like=shape_only(1))
-        drawn = costs.numbers()["moves"]
-        T = family(4, 30, rng(), like=counted(np.ones(1)))
-    assert costs.numbers()["moves"] == 2 * drawn
-    for got in (S @ shape_only(30, 2), T @ counted(np.ones((30, 2)))):
-        assert got.shape == (4, 2)
+def test_numbers_that_meet_shapes_become_shapes(family):
+    numbers, shapes = (family(4, 30, rng(), like=like) for like in (counted(np.ones(1)), shape_only(1)))
+    for S in (numbers, shapes):
+        for make in (lambda *s: counted(np.ones(s)), shape_only):
+            has_data = S is numbers and make is not shape_only
+            for got in (S @ make(30, 2), S.T @ make(4, 2)):
+                assert got.has_data == has_data
+            if family.name in TAKES_SPARSE:
+                for columns in (counted(np.zeros((30, 1), dtype=int)), shape_only(30, 1, dtype="int64")):
+                    if family.name == "gaussian" and make is not shape_only and not columns.has_data:
+                        continue  # SparseRows itself then asks for numbers
+                    got = S @ SparseRows(columns, make(30, 1), 2)
+                    assert got.shape == (4, 2)
+                    assert got.has_data == (has_data and columns.has_data)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from touchstone.arrays import block_factor, extremes, holds_data, map_rows, namespace, to_host
+from touchstone.arrays import block_factor, extremes, failures_raise, holds_data, map_rows, namespace, to_host
 from touchstone.linalg.sparse_rows import SparseRows
 from touchstone.linalg.whitening import (
     Rows,
@@ -121,7 +121,7 @@ def projection(A: Array, *, rtol: float = 1e-10) -> Array:
     Q, R = xp.linalg.qr(A / xp.where(largest > 0, largest, xp.ones_like(largest)), mode="reduced")
     norms = xp.linalg.vector_norm(R, axis=-2, keepdims=True)
     U, S, _ = xp.linalg.svd(R / xp.where(norms > 0, norms, xp.ones_like(norms)), full_matrices=False)
-    least = rank_tolerance(rtol, S.shape[-1], A.dtype, xp) * S[..., :1]
+    least = rank_tolerance(rtol, A.shape[-1], A.dtype, xp) * S[..., :1]
     kept = xp.astype(least < S, A.dtype)
     basis = Q @ (U * kept[..., None, :])
     return basis @ T(basis)
@@ -208,7 +208,8 @@ def _by_pairs(A: Array, members: Array, ridge: float, rtol: float, method: str, 
         scale = norms[:, :, None] * norms[:, None, :]
         G = G / scale
         try:
-            inverse = xp.linalg.inv(G)
+            with failures_raise(G):
+                inverse = xp.linalg.inv(G)
         except np.linalg.LinAlgError:  # at least one of them is singular: each for itself
             inverse = xp.full_like(G, math.inf)
         # squared condition numbers, or NaN where an entry is none or a square left the range

@@ -98,7 +98,7 @@ class SparseRows:
         index = xp.reshape(xp.astype(self.columns, xp.int64, copy=False) + start[:, None], (-1,))
         return xp.reshape(_sum_by_index(n * d, index, xp.reshape(self.values, (-1,))), (n, d))
 
-    def gram(self, weights: Array | None = None) -> Array:
+    def gram(self, weights: Array | None = None, *, workers: int = 1) -> Array:
         r""":math:`\sum_iw_ia_ia_i^\top`, (d, d), ``weights`` (n,) of any sign (default 1).
 
         Cost: for each row and each of its k (k + 1) / 2 pairs of stored entries a product, an addition and
@@ -120,10 +120,10 @@ class SparseRows:
         arrays = (self.columns, self.values) if weights is None else (self.columns, self.values, weights)
         # d^2 numbers are cleared and added for each block: it must hold as many pairs
         block = max(self._block(i.shape[0]), d * d // i.shape[0])
-        half = xp.reshape(map_rows(pairs, *arrays, block=block, reduce="sum"), (d, d))
+        half = xp.reshape(map_rows(pairs, *arrays, block=block, reduce="sum", workers=workers), (d, d))
         return half + half.T
 
-    def quadratic_forms(self, M: Array) -> Array:
+    def quadratic_forms(self, M: Array, *, workers: int = 1) -> Array:
         r""":math:`a_i^\top Ma_i` for every row, (n,), ``M`` (d, d).
 
         Cost: for each row and each of its k (k + 1) / 2 pairs of stored entries three products and a few
@@ -142,7 +142,8 @@ class SparseRows:
             some = xp.reshape(xp.take(flat, _places(columns, i, j, d)), products.shape)
             return share[:, 0] @ (products * some)
 
-        return map_rows(forms, self.columns, self.values, block=self._block(i.shape[0]))
+        block = self._block(i.shape[0])
+        return map_rows(forms, self.columns, self.values, block=block, workers=workers)
 
     @property
     def _width(self) -> int:

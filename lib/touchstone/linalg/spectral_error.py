@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from touchstone.arrays import extremes, holds_data, namespace
+from touchstone.arrays import extremes, failures_raise, holds_data, namespace
 
 Array = Any
 
@@ -39,7 +39,8 @@ def relative_eigenvalues(H: Array, K: Array) -> Array:
     root = xp.sqrt(xp.linalg.diagonal(H))
     scale = root[..., :, None] * root[..., None, :]
     try:
-        R = xp.linalg.cholesky(H / scale, upper=True)
+        with failures_raise(H):
+            R = xp.linalg.cholesky(H / scale, upper=True)
     except np.linalg.LinAlgError as error:
         raise ValueError(_NOT_POSITIVE) from error
     _check_positive(xp.linalg.diagonal(R))  # not every library raises, and none does for NaN

@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import array_api_compat
@@ -25,6 +26,9 @@ BYTES_PER_BLOCK = 1 << 22
 
 NUMBERS_PER_THREAD = 1 << 18
 """Numbers, about a millisecond of work, below which a further thread would not pay."""
+
+NUMBERS_FOR_BLAS = 1 << 14
+"""Numbers from which on BLAS, which might take several threads, is told to take one."""
 
 LEAST_WIDTH = 8
 """Columns from which on they are transformed together; fewer go one by one."""
@@ -142,11 +146,13 @@ def on_blocks(
         for at in mine:
             run(at, buffers)
 
-    if threads == 1:
-        share(blocks)
-        return
-    with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(share, [blocks[i::threads] for i in range(threads)]))
+    # products as slim as these lose by the threads of BLAS; what is soon done is not worth the asking
+    with single_threaded_blas() if rows * columns >= NUMBERS_FOR_BLAS else nullcontext():
+        if threads == 1:
+            share(blocks)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(share, [blocks[i::threads] for i in range(threads)]))
 
 
 def _factors(bits: int, width: int) -> list[int]:

@@ -9,15 +9,26 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from touchstone.arrays import block_factor, extremes, holds_data, map_rows, namespace, to_host
+from touchstone.arrays import (
+    block_factor,
+    extremes,
+    failures_raise,
+    holds_data,
+    map_rows,
+    namespace,
+    single_threaded_blas,
+    to_host,
+)
 from touchstone.linalg.sparse_rows import SparseRows
 
 Array = Any
 
-ENTRIES_PER_BLOCK = 1 << 17
-"""Entries of a block of rows: 1 MiB in float64, near the cache. On a GPU ``block_factor`` times as many."""
+ENTRIES_PER_BLOCK = 1 << 15
+"""Entries of a block of rows: 256 KiB in float64, within the cache of a core, unless 64 rows are more.
 
-PANEL = 128
+On a GPU ``touchstone.arrays.block_factor`` times as many."""
+
+PANEL = 64
 """Columns of a triangle that one product takes: what lies below a panel is zero and left out."""
 
 
@@ -41,9 +52,9 @@ class Rows:
         stored = (A.columns, A.values) if isinstance(A, SparseRows) else (A,)
         self._arrays = stored if weights is None else (*stored, self.xp.sqrt(weights))
 
-    def map(self, f: Callable[[Array], Any], *, reduce: str, workers: int = 1, least: int = 1) -> Any:
+    def map(self, f: Callable[[Array], Any], *, reduce: str, workers: int = 1, least: int = 64) -> Any:
         """``touchstone.arrays.map_rows`` over dense blocks of ``least`` rows or more."""
-        block = max(1, least, ENTRIES_PER_BLOCK * block_factor(self.like) // self.shape[1])
+        block = max(least, ENTRIES_PER_BLOCK * block_factor(self.like) // self.shape[1])
 
         def rows(*arrays: Array) -> Any:
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):  # looked for afterwards
@@ -63,7 +74,7 @@ class Rows:
     def gram(self, workers: int) -> Array:
         """(d, d)."""
         if isinstance(self.A, SparseRows):
-            return self.A.gram(self.weights)
+            return self.A.gram(self.weights, workers=workers)
         # adding up d x d matrices must not cost more than making them: a block of several d rows
         return self.map(lambda X: X.T @ X, reduce="sum", workers=workers, least=8 * self.shape[1])
 
@@ -88,7 +99,8 @@ class Rows:
             R = xp.linalg.qr(xp.concat([R, X]), mode="reduced").R
             return R[0, :1]
 
-        self.map(longer, reduce="sum", least=4 * self.shape[1])
+        with single_threaded_blas():  # blocks are skinny, and one follows the other
+            self.map(longer, reduce="sum", least=4 * self.shape[1])
         return R
 
     @property
@@ -179,8 +191,9 @@ def _from_gram(rows: Rows, ridge: float, workers: int) -> tuple[Array | None, fl
     if holds_data(norms) and not _in_range(norms, rows):
         return None, math.inf
     try:
-        R = xp.linalg.cholesky(G / (norms[:, None] * norms[None, :]), upper=True)
-        inverse = xp.linalg.inv(R)
+        with failures_raise(G):
+            R = xp.linalg.cholesky(G / (norms[:, None] * norms[None, :]), upper=True)
+            inverse = xp.linalg.inv(R)
     except np.linalg.LinAlgError:
         return None, math.inf
     return inverse / norms[:, None], _condition(R, inverse, condition_limits(rows.dtype, xp)[0])
@@ -213,7 +226,7 @@ def _condition(R: Array, inverse: Array, limit: float) -> float:
 def _scores(rows: Rows, T: Array, workers: int) -> Array:
     """Squared norms of the rows of ``rows @ T``, T an upper triangle."""
     if isinstance(rows.A, SparseRows):
-        forms = rows.A.quadratic_forms(T @ T.T)
+        forms = rows.A.quadratic_forms(T @ T.T, workers=workers)
         return forms if rows.weights is None else forms * rows.weights
     xp, d = rows.xp, rows.shape[1]
 

@@ -50,6 +50,13 @@ class Place:
         """The integers in [0, ``below``) that ``draw`` gives on the host, in 32 bits where these suffice."""
         return self._put(shape, draw, self.xp.int32 if below <= 2**31 else self.xp.int64)
 
+    def blank(self, A: Array, shape: tuple[int, ...], dtype: Any) -> Array | None:
+        """A product of ``shape`` when ``A`` or the sketch has a shape only; None when both have data."""
+        for x in (A, self.sample):
+            if not holds_data(x):
+                return namespace(x).zeros(shape, dtype=dtype, device=self.device)
+        return None
+
     def rounded(self, x: float) -> float:
         """``x`` as the real dtype holds it."""
         return float(np.float32(x)) if self.dtype == self.xp.float32 else x
@@ -132,7 +139,7 @@ class Sketch:
         _check_numbers("A", self.place.xp, A.dtype)
 
     def _apply_sparse(self, A: Any) -> Array:
-        raise TypeError(f"A is {type(A).__name__}: expected an array, a {type(self).__name__} mixes all rows")
+        raise TypeError(f"A is {type(A).__name__}: expected an array, as this sketch mixes all rows")
 
 
 class TransposedSketch:
@@ -188,8 +195,8 @@ class _Composition(Sketch):
 
 
 def checked_sizes(rng: np.random.Generator, **sizes: int) -> list[int]:
-    """The ``sizes`` as Python integers. Raises ``ValueError`` unless all are integers >= 1, ``TypeError`` unless
-    ``rng`` is a NumPy generator."""
+    """The ``sizes`` as Python integers. Raises ``ValueError`` unless all are integers >= 1, ``TypeError``
+    unless ``rng`` is a NumPy generator."""
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
             raise ValueError(f"{name}={value!r}: expected an integer >= 1")

@@ -137,10 +137,10 @@ class _SparseEmbedding(Sketch):
         return self._from_host((rows, A.shape[1]), dtype, A, lambda: on_host(to_host(A), _on_host(xp, dtype)))
 
     def _from_host(self, shape: tuple[int, int], dtype: Any, A: Array, make: Callable) -> Array:
-        xp, device = self.place.xp, self.place.device
-        if holds_data(A) and self.place.has_data:
-            return xp.asarray(make(), dtype=dtype, device=device)
-        return xp.zeros(shape, dtype=dtype, device=device)
+        blank = self.place.blank(A, shape, dtype)
+        if blank is not None:
+            return blank
+        return self.place.xp.asarray(make(), dtype=dtype, device=self.place.device)
 
     # -- NumPy -------------------------------------------------------------------------------------------
 
@@ -203,13 +203,12 @@ class _SparseEmbedding(Sketch):
         if array_api_compat.is_cupy_namespace(xp):
             return self._spread_on_gpu(A, dtype)
         charge(A.values, multiply_adds=A.values.size * self.touched * real_parts(xp, dtype))
-        host = _rows_on_host(A) if holds_data(A.values) else None
-        return self._from_host(
-            shape,
-            dtype,
-            A.values,
-            lambda: self._total(lambda at: self._spread(shape, at, host[at], _on_host(xp, dtype))),
-        )
+
+        def make() -> np.ndarray:
+            rows = _rows_on_host(A)
+            return self._total(lambda at: self._spread(shape, at, rows[at], _on_host(xp, dtype)))
+
+        return self._from_host(shape, dtype, A.values if holds_data(A.columns) else A.columns, make)
 
     def _spread(self, shape: tuple[int, int], at: slice, A: sparse.csr_array, dtype: np.dtype) -> np.ndarray:
         """The part of S @ A, of ``shape``, that the columns ``at`` of S make of these rows of it."""

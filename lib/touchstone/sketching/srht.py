@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from touchstone.arrays import charge, holds_data, namespace, scatter_add, to_host
+from touchstone.arrays import charge, namespace, scatter_add, to_host
 from touchstone.linalg.walsh_hadamard import (
     NUMBERS_PER_GPU_BLOCK,
     Buffers,
@@ -91,18 +91,19 @@ class _SRHT(Sketch):
         return self._product(Y, (self.shape[1], Y.shape[1]), transpose=True)
 
     def _product(self, A: Array, shape: tuple[int, int], *, transpose: bool) -> Array:
-        xp, device = namespace(self._diagonal, A), self.place.device
+        xp = namespace(self._diagonal, A)
         dtype = xp.result_type(self.place.dtype, A.dtype)
         size, n = self._size, self.shape[1]
         operations = shape[1] * (n + size * (size.bit_length() - 1))
         charge(A, arithmetic=operations * real_parts(xp, dtype))
-        if not (holds_data(A) and self.place.has_data):
-            return xp.zeros(shape, dtype=dtype, device=device)
+        blank = self.place.blank(A, shape, dtype)
+        if blank is not None:
+            return blank
         if hasattr(A, "__charge__") or isinstance(A, np.ndarray):
             host = to_host(A)
             out = np.empty(shape, np.result_type(to_host(self._diagonal), host))
             (self._spread_by_blocks if transpose else self._sample_by_blocks)(host, out)
-            return xp.asarray(out, dtype=dtype, device=device)
+            return xp.asarray(out, dtype=dtype, device=self.place.device)
         return self._spread(A, dtype) if transpose else self._sample(A, dtype)
 
     # -- NumPy -------------------------------------------------------------------------------------------

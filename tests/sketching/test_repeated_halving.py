@@ -94,6 +94,14 @@ def test_rows_outside_the_sample_get_one():
     assert np.sum(scores) < 15
 
 
+def test_an_empty_sample_knows_no_row():
+    A = random_rows(400, 2, "gaussian", np.random.default_rng(0))
+    A[3] = 0
+    scores, levels = repeated_halving(A, 1e-9, np.random.default_rng(0))
+    assert levels[0].sampled == 0
+    np.testing.assert_array_equal(scores, np.arange(400) != 3)
+
+
 def test_zero_rows_get_zero():
     A = random_rows(300, 2, "gaussian", np.random.default_rng(0))
     A[5] = 0

@@ -155,6 +155,7 @@ def squared_projection_apply(A: Array, u: Array) -> Array:
     if several:  # the vectors become a batch axis before the rows
         A, G, u = A[..., None, :, :], G[..., None, :, :], T(u)
     inside = T(A) @ (u[..., None] * A)
+    G = xp.broadcast_to(G, inside.shape)  # CuPy's solver wants equal batch axes
     inside = xp.linalg.solve(G, T(xp.linalg.solve(G, inside)))
     result = xp.sum((A @ inside) * A, axis=-1)
     return T(result) if several else result

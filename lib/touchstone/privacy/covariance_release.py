@@ -50,8 +50,9 @@ def gaussian_sampling(
     large and only the law matters.
 
     Raises ``ValueError`` for a matrix that is not square, symmetric and positive semi-definite up to rounding
-    and for counts or a ``method`` out of range. Cost: one eigendecomposition; for each release 2 n³
-    multiply-adds, and k n normal draws with k n² multiply-adds ("samples") or n² / 2 draws ("bartlett").
+    and for counts or a ``method`` out of range. Cost: one eigendecomposition and n³ multiply-adds;
+    for each release 2 n³, and k n normal draws with k n² multiply-adds ("samples") or n² / 2 draws
+    ("bartlett").
     Source of the second: M. S. Bartlett, *On the theory of statistical regression* (1933).
     """
     _check_square("H", H)
@@ -271,7 +272,7 @@ def exact_allowed_samples(eigenvalues: Any, eps: float, delta: float, *, most: i
 
 
 def _square_root(H: Array) -> Array:
-    """F with F F^T = H."""
+    """The symmetric root of H: the one that does not depend on the signs of eigenvectors."""
     xp = namespace(H)
     if holds_data(H):
         size = float(xp.max(xp.abs(H)))
@@ -283,7 +284,8 @@ def _square_root(H: Array) -> Array:
     values, vectors = xp.linalg.eigh(H)
     if holds_data(H) and not float(values[0]) >= -allowed:
         raise ValueError(f"H: expected no negative eigenvalue, the least is {float(values[0]):.4g}")
-    return vectors * xp.sqrt(xp.where(values > 0, values, xp.zeros_like(values)))[None, :]
+    roots = xp.sqrt(xp.where(values > 0, values, xp.zeros_like(values)))
+    return (vectors * roots[None, :]) @ vectors.T
 
 
 def _bartlett(n: int, k: int, rng: np.random.Generator, *, like: Array) -> Array:

@@ -83,6 +83,8 @@ def repeated_halving(
 def _scores(A: Array, sample: Array, rtol: float) -> Array:
     """Scores of the rows of ``A`` against ``sample``; 1 outside its row space."""
     xp = namespace(A)
+    if sample.shape[0] == 0:  # nothing lies in the row space of no rows, but zero
+        return xp.astype(xp.vecdot(A, A) > 0, A.dtype)
     _, values, basis = xp.linalg.svd(sample, full_matrices=False)
     rank = int(xp.count_nonzero(values > rtol * xp.max(values)))
     basis = basis[:rank, :]

@@ -182,6 +182,8 @@ def scatter_add(n: int, index: Array, values: Array) -> Array:
     if array_api_compat.is_cupy_namespace(xp):
         import cupy
 
+        if xp.isdtype(values.dtype, "complex floating"):  # which its atomic additions do not know
+            return scatter_add(n, index, xp.real(values)) + 1j * scatter_add(n, index, xp.imag(values))
         out = xp.zeros((n, *values.shape[1:]), dtype=values.dtype)
         cupy.add.at(out, index, values)
         return out

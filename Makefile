@@ -73,7 +73,7 @@ lab: $(READY)  ## open JupyterLab on the notebooks (this machine only)
 
 bench: $(READY)  ## time the library beside its peers (wants PyTorch's CPU build in .venv)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "make: the peer is missing; install PyTorch (its CPU build is enough): $(BIN)/pip install torch" >&2; exit 1; }
-	@for script in polynomial_attention attention_gradient convolution; do \
+	@for script in polynomial_attention attention_gradient convolution leverage_scores sketches john_ellipsoid sparsegpt; do \
 	    OPENBLAS_NUM_THREADS=2 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 lock:  ## resolve requirements.lock and environment.yml anew (needs uv)

@@ -210,9 +210,10 @@ def as_cupy(monkeypatch):
     """NumPy arrays that pass for CuPy's, with SciPy in the place of CuPy's sparse matrices."""
     import array_api_compat
 
-    cupyx = types.ModuleType("cupyx")
-    cupyx.scatter_add = np.add.at
-    for name, fake in (("cupyx", cupyx), ("cupyx.scipy", sparse), ("cupyx.scipy.sparse", sparse)):
+    cupy, cupyx = types.ModuleType("cupy"), types.ModuleType("cupyx")
+    cupy.add = np.add
+    fakes = {"cupy": cupy, "cupyx": cupyx, "cupyx.scipy": sparse, "cupyx.scipy.sparse": sparse}
+    for name, fake in fakes.items():
         monkeypatch.setitem(sys.modules, name, fake)
     monkeypatch.setattr(array_api_compat, "is_cupy_namespace", lambda xp: True)
     for name in ("_sums", "_gathers", "_spread"):  # not the way of NumPy

@@ -30,6 +30,8 @@ def test_sound_mathematics_is_supported(run_notebook):
         "accuracy-pipeline",
         "accuracy-exact-curve",
     }
+    # the cost of the pipeline at 200 images lies so near the limit that no number of splits decides it
+    assert found.pop("accuracy-pipeline") == "inconclusive"
     assert set(found.values()) == {"supported"}
 
 

@@ -18,8 +18,11 @@ CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())
 
 
 def wanted():
-    texts = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
-    return {canonicalize_name(r.name): r for r in map(Requirement, texts)}
+    extras = PROJECT["optional-dependencies"]
+    requirements = [Requirement(text) for text in PROJECT["dependencies"] + extras["dev"]]
+    for own in [r for r in requirements if r.name == PROJECT["name"]]:  # an extra that contains others
+        requirements += [Requirement(text) for extra in own.extras for text in extras[extra]]
+    return {canonicalize_name(r.name): r for r in requirements if r.name != PROJECT["name"]}
 
 
 def locked():

@@ -1,24 +1,24 @@
-"""HyperAttention against PyTorch's exact attention on CPU. Two tables.
+"""HyperAttention against PyTorch's exact attention on CPU: one table of time, error and memory.
 
-    python benchmarks/hyper_attention.py            # --most 14 for a short run
+    pip install ".[bench]"        # or: PyTorch's CPU build beside the project's own dependencies
+    python benchmarks/hyper_attention.py
 
-Needs PyTorch (`pip install ".[bench]"`); reads nothing and writes to standard output only. Float32, d = 64, a
-standard Gaussian V of 64 columns, logits <q, k> without a scale, blocks of 256, m = 256 and m = 1024 samples,
-hyperplanes and samples drawn in every call. Ours is `sorted_block_attention` with the mask of
-`sorted_lsh_mask`: hash, sort, blocks exactly, all other keys by the same m samples. The peer is
+Float32, d = 64 columns of keys and of values, values Gaussian. First *planted* inputs: keys uniform on the
+sphere, every query ln n times the key of its partner, so that the partner's weight is about a half. Then
+*Gaussian* ones, logits of standard deviation 1, where there is nothing to find. The peer is
 `scaled_dot_product_attention`, the fastest exact attention on CPU that we know of, with as many threads as we
-take. Calls are taken in turns, each timed one after an untimed one when it is short, and the median is
-reported.
+take. It never holds the n x n matrix either.
 
-*Planted*: keys on the unit sphere, q_i = ln n times its partner. The partner's weight is about
-1/(1 + e^((ln n)^2 / 128)), which is 0.37 at n = 2^12 and 0.25 at 2^17: neither sampling alone nor the mean of
-V will do. *Gaussian*: logits of deviation 1/2, nothing to find.
+*Ours* is `sorted_block_attention`: blocks of 256 keys from the sorted hash, and 256 or 1024 shared samples
+for all other pairs. Hashing and sorting are inside the clock. The hash has log2(n) bits: with fewer, buckets
+grow with n beyond the blocks and the planted pairs are lost, which the column *recall* would show: the share
+of the queries whose partner is in their block.
 
-Errors are root mean squares over all entries, against exact attention in float64 on 1024 random rows. An
-entry of V has the size 1, one of the exact answer that of the column *answer 0*. *mean of V* is the other
-trivial answer. *Pairs found* is the share of queries whose partner lies in their block, with log2 n bits in
-the hash and with 8 bits at any n. Extra memory is what the process grows by at its peak during one call with
-m = 1024, beyond inputs and output, in a process of its own (Linux).
+Errors are root mean squares over the entries, whose values have size 1, on all rows up to n = 2^14 and on 512
+random ones beyond, against exact attention in float64. *mean of V* is the error of the trivial answer. Calls
+are taken in turns, after one that does not count, and the median is reported; from n = 2^17 on the peer is
+called once. Extra memory is what the process grows by at its peak during one call, beyond inputs and output,
+in a process of its own (Linux).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import os
 import platform
 from collections.abc import Callable
 from importlib.metadata import version
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -41,127 +42,116 @@ from touchstone.attention.sorted_mask import SortedMask, sorted_lsh_mask
 from touchstone.instances.planted_pairs import planted_pairs
 from touchstone.sketching.hashing import hyperplane_hash
 
-D = 64
-BLOCK = 256
-SAMPLES = (256, 1024)
-FEW_BITS = 8
-CHECKED = 1024
+D, BLOCK, SAMPLES = 64, 256, (256, 1024)
+SAMPLED_FROM = 2**14  # beyond, errors are measured on sampled rows
+ONCE_FROM = 2**17  # from here on the peer takes most of a minute
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
-Call = Callable[[], np.ndarray]
 
 
-def instance(n: int, kind: str) -> tuple[Arrays, np.ndarray | None]:
-    """Float32 queries, keys and values, and the partner of each query."""
-    rng = stream(0, "benchmark", kind, n)
-    partner = None
+def instance(kind: str, n: int) -> tuple[Arrays, np.ndarray | None]:
+    """Float32 queries, keys and values, and each query's partner where there is one."""
+    rng = stream(0, "hyper attention", kind, n)
     if kind == "planted":
         Q, K, partner = planted_pairs(n, D, math.log(n), rng)
     else:
-        Q, K = math.sqrt(1 / 2) * D ** (-1 / 4) * rng.standard_normal((2, n, D))
+        Q, K, partner = rng.standard_normal((n, D)) / math.sqrt(D), rng.standard_normal((n, D)), None
     V = rng.standard_normal((n, D))
     return tuple(x.astype(np.float32) for x in (Q, K, V)), partner
 
 
-def hashed(Q: np.ndarray, K: np.ndarray, bits: int, rng: np.random.Generator) -> SortedMask:
-    return sorted_lsh_mask(Q, K, hyperplane_hash(D, bits, rng, like=Q), BLOCK)
+def masked(Q: np.ndarray, K: np.ndarray) -> SortedMask:
+    n = Q.shape[0]
+    hash = hyperplane_hash(D, n.bit_length() - 1, stream(0, "hash", n), like=Q)
+    return sorted_lsh_mask(Q, K, hash, BLOCK)
 
 
-def ours(arrays: Arrays, m: int, workers: int, bits: int | None = None) -> Call:
+def ours(arrays: Arrays, m: int, workers: int) -> Callable[[], np.ndarray]:
     Q, K, V = arrays
-    bits = (len(Q) - 1).bit_length() if bits is None else bits
-
-    def call() -> np.ndarray:
-        rng = stream(0, "call")
-        return sorted_block_attention(Q, K, V, hashed(Q, K, bits, rng), m, rng, workers=workers)
-
-    return call
+    return lambda: sorted_block_attention(
+        Q, K, V, masked(Q, K), m, stream(0, "samples", len(Q), m), workers=workers
+    )
 
 
-def peer(arrays: Arrays, workers: int) -> Call:
+def peer(arrays: Arrays, workers: int) -> Callable[[], np.ndarray]:
     q, k, v = (torch.from_numpy(x)[None, None] for x in arrays)
     exact = torch.nn.functional.scaled_dot_product_attention
 
     def call() -> np.ndarray:
         torch.set_num_threads(workers)
-        return exact(q, k, v, scale=1.0)[0, 0].numpy()
+        return exact(q, k, v, scale=1)[0, 0].numpy()
 
     return call
 
 
-def ready(name: str, n: int, workers: int) -> Call:
-    """A call of one side, with everything lazily loaded in place."""
-    for size in (512, n):
-        arrays, _ = instance(size, "planted")
-        call = ours(arrays, SAMPLES[-1], workers) if name == "ours" else peer(arrays, workers)
-        if size < n:
-            call()
-    return call
+def ready(name: str, kind: str, n: int, m: int, workers: int) -> Callable[[], np.ndarray]:
+    """A call of either side, with everything lazily loaded in place."""
+    (arrays, _), (small, _) = instance(kind, n), instance(kind, 512)
+    if name == "ours":
+        ours(small, m, workers)()
+        return ours(arrays, m, workers)
+    peer(small, workers)()
+    return peer(arrays, workers)
 
 
-def root_mean_square(x: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(np.square(x, dtype="float64"))))
+def recall(arrays: Arrays, partner: np.ndarray | None) -> str:
+    if partner is None:
+        return ""
+    mask = masked(*arrays[:2])
+    return f"{np.mean(mask.key_blocks[partner] == mask.query_blocks):.3f}"
 
 
-def errors(arrays: Arrays, calls: list[Call]) -> list[float]:
-    """Of each call, then of the mean of V and of the answer 0."""
-    rows = stream(0, "rows").permutation(len(arrays[0]))[:CHECKED]
-    Q, K, V = (x.astype("float64") for x in arrays)
-    exact = attention(Q[rows], K, V, scale=1, block=128)
-    found = [root_mean_square(call()[rows] - exact) for call in calls]
-    return [*found, root_mean_square(V.mean(axis=0) - exact), root_mean_square(exact)]
-
-
-def pairs_found(arrays: Arrays, partner: np.ndarray, bits: int) -> float:
-    mask = hashed(arrays[0], arrays[1], bits, stream(0, "call"))
-    return float(np.mean(mask.query_blocks == mask.key_blocks[partner]))
-
-
-def planted_row(n: int, options: argparse.Namespace) -> list[str]:
-    arrays, partner = instance(n, "planted")
-    bits, workers = (n - 1).bit_length(), options.workers
+def rows_of(kind: str, n: int, workers: int, repeats: int, seconds: float) -> list[list[str]]:
+    """A row for each number of samples."""
+    arrays, partner = instance(kind, n)
     calls = [ours(arrays, m, workers) for m in SAMPLES]
-    exact = peer(arrays, workers)
-    *times, t_exact = interleaved([*calls, exact], options.repeats, options.seconds)
-    found = errors(arrays, [*calls, ours(arrays, SAMPLES[-1], workers, FEW_BITS), exact])
+    if n < ONCE_FROM:
+        *times, exact_time = interleaved([*calls, peer(arrays, workers)], repeats, seconds)
+    else:
+        times = interleaved(calls, repeats, seconds)
+        begin = perf_counter()
+        peer(arrays, workers)()
+        exact_time = perf_counter() - begin
+    rows = np.arange(n) if n <= SAMPLED_FROM else stream(0, "rows", n).choice(n, 512, replace=False)
+    Q, K, V = (x.astype(np.float64) for x in arrays)
+    exact = attention(Q[rows], K, V, scale=1, block=256)
+
+    def error(found: np.ndarray) -> str:
+        return f"{math.sqrt(np.mean((found - exact) ** 2)):.2g}"
+
+    exact_memory = extra_memory(ready, "peer", kind, n, SAMPLES[0], workers)
+    found = recall(arrays, partner)
     return [
-        f"2^{bits}",
-        *(f"{1e3 * t:.3g}" for t in (*times, t_exact)),
-        *(f"**{t_exact / t:.3g}x**" for t in times),
-        *(f"{e:.2g}" for e in found),
-        *(f"{pairs_found(arrays, partner, b):.1%}" for b in (bits, FEW_BITS)),
-        *(f"{extra_memory(ready, name, n, workers):.1f}" for name in ("ours", "peer")),
+        [
+            kind,
+            f"2^{n.bit_length() - 1}",
+            str(m),
+            f"{1e3 * time:.3g}",
+            f"{1e3 * exact_time:.3g}",
+            f"**{exact_time / time:.3g}x**",
+            error(call()[rows]),
+            error(V.mean(axis=0)),
+            found,
+            f"{extra_memory(ready, 'ours', kind, n, m, workers):.1f}",
+            f"{exact_memory:.1f}",
+        ]
+        for m, time, call in zip(SAMPLES, times, calls, strict=True)
     ]
 
 
-def gaussian_row(n: int, options: argparse.Namespace) -> list[str]:
-    arrays, _ = instance(n, "gaussian")
-    found = errors(arrays, [ours(arrays, m, options.workers) for m in SAMPLES])
-    return [f"2^{n.bit_length() - 1}", *(f"{e:.2g}" for e in found)]
-
-
-OURS = [f"m = {m}" for m in SAMPLES]
-PLANTED = [
+HEADER = [
+    "input",
     "n",
-    *(f"{name}, ms" for name in (*OURS, "exact")),
-    *(f"speed-up, {name}" for name in OURS),
-    *(f"error, {name}" for name in (*OURS, f"{FEW_BITS} bits", "exact")),
+    "samples",
+    "ours, ms",
+    "exact peer, ms",
+    "speed-up",
+    "error",
     "error, mean of V",
-    "error, answer 0",
-    "pairs found, log2 n bits",
-    f"pairs found, {FEW_BITS} bits",
+    "recall",
     "extra MiB, ours",
-    "extra MiB, exact",
+    "extra MiB, peer",
 ]
-GAUSSIAN = ["n", *(f"error, {name}" for name in (*OURS, "mean of V", "answer 0"))]
-
-
-def table(header: list[str], row: Callable[..., list[str]], options: argparse.Namespace) -> None:
-    print("| " + " | ".join(header) + " |")
-    print("|" + "---:|" * len(header))
-    for p in range(options.least, options.most + 1):
-        print("| " + " | ".join(row(2**p, options)) + " |", flush=True)
-    print(flush=True)
 
 
 def main() -> None:
@@ -169,20 +159,22 @@ def main() -> None:
     parser.add_argument("--least", type=int, default=12, help="smallest n is 2^LEAST (default 12)")
     parser.add_argument("--most", type=int, default=17, help="largest n is 2^MOST (default 17)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads of either side")
-    parser.add_argument("--repeats", type=int, default=9, help="turns of the interleaved calls")
+    parser.add_argument("--repeats", type=int, default=7, help="turns of the interleaved calls")
     parser.add_argument("--seconds", type=float, default=20, help="no more turns after this long, but 3")
     options = parser.parse_args()
 
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "torch"))
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("numpy", "scipy", "torch"))
     print(
         f"Python {platform.python_version()}, {libraries}; {platform.machine()}, {options.workers} threads."
     )
     print(f"Load average at the start: {load_average()}.\n")
-    print("Planted logits of size ln n:\n")
-    table(PLANTED, planted_row, options)
-    print("Gaussian logits of deviation 1/2:\n")
-    table(GAUSSIAN, gaussian_row, options)
-    print(f"Load average at the end: {load_average()}.")
+    print("| " + " | ".join(HEADER) + " |")
+    print("|:---|" + "---:|" * (len(HEADER) - 1))
+    for kind, most in (("planted", options.most), ("Gaussian", min(16, options.most))):
+        for p in range(options.least, most + 1, 1 if kind == "planted" else 2):
+            for cells in rows_of(kind, 2**p, options.workers, options.repeats, options.seconds):
+                print("| " + " | ".join(cells) + " |", flush=True)
+    print(f"\nLoad average at the end: {load_average()}.")
 
 
 if __name__ == "__main__":

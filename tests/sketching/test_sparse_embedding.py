@@ -282,6 +282,16 @@ def test_bytes_of_a_product_are_those_of_its_result():
     assert costs.bytes_peak == 5 * 3 * 8
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_as_a_sparse_matrix(xp, layout):
+    S = osnap(7, 20, 3, rng(), layout=layout, like=xp.empty((0,), dtype=xp.float32))
+    matrix = S.sparse_matrix()
+    assert (matrix.shape, matrix.nnz, matrix.dtype) == ((7, 20), 60, np.dtype("float32"))
+    np.testing.assert_array_equal(matrix.toarray(), dense(S))
+    with pytest.raises(TypeError):
+        osnap(7, 20, 3, rng(), layout=layout, like=shape_only((1,))).sparse_matrix()
+
+
 # -- what they refuse ------------------------------------------------------------------------------------
 
 

@@ -197,6 +197,27 @@ def feature_map(X: Array, coefficients: Any, *, scale: float, plan: MonomialPlan
     return monomials(X, plan) * as_array_like(np.sqrt(each[plan.degrees] * plan.multinomials), X)
 
 
+def symmetric_power(X: Array, degree: int) -> Array:
+    r"""The symmetric tensor powers of the rows of ``X`` (n, d) without repetition: features (n, D),
+    :math:`D=\binom{d+\mathrm{degree}-1}{\mathrm{degree}}`, with inner products
+    :math:`\langle q,k\rangle^{\mathrm{degree}}`.
+
+    Feature ``a`` is ``sqrt(degree!/a!) x^a``, for the exponents of that degree in the order of the plan.
+    Also for a shape-only ``X``, at any size. Same namespace and dtype as ``X``.
+
+    Raises ``ValueError`` for an ``X`` that is not a matrix of at least one column, or a degree that is no
+    integer >= 0. Cost: n multiplications for each monomial of degree 1 to ``degree``, n D more for the
+    weights; memory for all of them. Source: lev-attention, setting.
+    """
+    if X.ndim != 2 or X.shape[1] < 1:
+        raise ValueError(f"X of shape {tuple(X.shape)}: expected (n, d) with d >= 1")
+    plan = monomial_plan(X.shape[1], degree, table=holds_data(X))
+    power = monomials_by_degree(X, plan, axis=1)[-1]
+    if not plan.table:
+        return power * namespace(X).zeros((plan.sizes[-1],), dtype=X.dtype, device=array_api_compat.device(X))
+    return power * as_array_like(np.sqrt(plan.multinomials[plan.starts[plan.degree] :]), X)
+
+
 def monomials_by_degree(X: Array, plan: MonomialPlan, *, axis: int) -> list[Array]:
     """``monomials`` as one array per degree; ``axis`` of ``X`` (0 or 1) is that of the variables."""
     xp = namespace(X)

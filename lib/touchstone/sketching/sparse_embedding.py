@@ -142,6 +142,11 @@ class _SparseEmbedding(Sketch):
             return blank
         return self.place.xp.asarray(make(), dtype=dtype, device=self.place.device)
 
+    def sparse_matrix(self) -> sparse.csc_array:
+        """S itself on the host, as SciPy's sparse matrix of n s entries: for products of its columns with one
+        another, which touch a small part of the m rows only."""
+        return self._block(slice(None), _on_host(self.place.xp, self.place.dtype))
+
     # -- NumPy -------------------------------------------------------------------------------------------
 
     def _shares(self) -> list[list[slice]]:

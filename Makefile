@@ -25,7 +25,7 @@ export MKL_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test verify list calibrate lab bench lock clean
+.PHONY: help setup reproduce test verify list calibrate lab site bench lock clean
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -71,9 +71,12 @@ calibrate: $(READY)  ## measure how often each decision rule errs, on data whose
 lab: $(READY)  ## open JupyterLab on the notebooks (this machine only)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
+site: $(READY)  ## render verdicts, findings, papers and figures to build/site/ (opens from the disk)
+	@$(BIN)/touchstone site --profile $(PROFILE)
+
 bench: $(READY)  ## time the library beside its peers (wants PyTorch's CPU build in .venv)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "make: the peer is missing; install PyTorch (its CPU build is enough): $(BIN)/pip install torch" >&2; exit 1; }
-	@for script in polynomial_attention attention_gradient convolution leverage_scores sketches john_ellipsoid sparsegpt; do \
+	@for script in polynomial_attention attention_gradient convolution leverage_scores sketches john_ellipsoid sparsegpt hyper_attention; do \
 	    OPENBLAS_NUM_THREADS=2 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 lock:  ## resolve requirements.lock and environment.yml anew (needs uv)

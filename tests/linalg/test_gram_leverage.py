@@ -101,3 +101,14 @@ def test_bad_inputs_are_named():
         gram_leverage(np.ones((3, 2), dtype=int), np.eye(2))
     with pytest.raises(TypeError, match="gram of dtype"):
         gram_leverage(np.ones((3, 2)), np.eye(2, dtype=int))
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.5, 0.25), (0.7, 1.0)])
+def test_where_the_known_directions_end(share, expected):
+    # eigenvalues 1 + c and 1 - c, whose ratio is this share of 8 d times the spacing of 1
+    c = 1 - 2 * share * 16 * np.finfo(float).eps
+    gram = np.array([[1.0, c], [c, 1.0]])
+    row = np.sqrt(0.25 * (1 - c) / 2) * np.array([[1.0, -1.0]])
+    assert gram_leverage(row, gram)[0] == pytest.approx(
+        expected, rel=0.1
+    )  # eigenvalues are right to spacings

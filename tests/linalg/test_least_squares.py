@@ -85,6 +85,7 @@ def test_zero_columns_get_zero():
     [
         ({"A": np.ones(3)}, "A of shape"),
         ({"A": np.ones((0, 2))}, "A of shape"),
+        ({"A": np.ones((3, 0))}, "A of shape"),
         ({"b": np.ones(4)}, "b of shape"),
         ({"weights": np.ones(2)}, "weights of shape"),
         ({"weights": np.array([1.0, -1.0, 1.0])}, "weights down to -1"),

@@ -11,6 +11,7 @@ from touchstone.counting.array import count, counted
 from touchstone.counting.shapes import shape_only
 from touchstone.instances.matrices import matrix_with_spectrum
 from touchstone.linalg import whitening as module
+from touchstone.linalg.leverage import leverage_scores
 from touchstone.linalg.sparse_rows import SparseRows
 from touchstone.linalg.whitening import Rows, condition_limits, rank_tolerance, smallest_norm, whitening
 
@@ -49,6 +50,19 @@ def test_where_the_ways_part(monkeypatch, kappa, way):
     A = np.array([[1, np.cos(t)], [0, np.sin(t)], [0, 0]])
     whitening(A)
     assert seen == {1: [], 2: ["_repair"], 3: ["_from_triangle", "_repair"]}[way]
+
+
+@pytest.mark.parametrize("d", [1, 3, 4, 7])
+def test_scores_add_up_over_panels_of_columns(monkeypatch, d):
+    monkeypatch.setattr(module, "PANEL", 3)
+    A = stream(0, "panels", d).standard_normal((20, d))
+    Q, _ = scipy.linalg.qr(A, mode="economic")
+    np.testing.assert_allclose(leverage_scores(A), np.sum(Q * Q, axis=1), rtol=1e-12)
+
+
+def test_the_condition_of_orthonormal_columns_is_one():
+    assert module._condition(np.eye(3), np.eye(3), 10.0) == 1.0
+    assert module._condition(np.diag([2.0, 1.0]), np.diag([0.5, 1.0]), 10.0) == 2.0
 
 
 def test_limits():

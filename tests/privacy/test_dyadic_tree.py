@@ -146,6 +146,13 @@ def test_leaves():
     )
 
 
+def test_values_below_the_range_and_the_deepest_tree():
+    assert leaf_of(np.array([-0.1, -7.0]), 2, np.full(2, 2.0)).tolist() == [0, 0]
+    assert dyadic_tree.require_depth(dyadic_tree.MOST_DEPTH) == dyadic_tree.MOST_DEPTH
+    with pytest.raises(ValueError, match="depth="):
+        dyadic_tree.require_depth(dyadic_tree.MOST_DEPTH + 1)
+
+
 def test_noise_is_added_once_a_level_from_the_root_down():
     x, w, bounds = instance(6, 2, 3, 0)
     exact, seen = DyadicTree(x, w, 3, bounds=bounds), []

@@ -48,6 +48,12 @@ def test_help_imports_nothing_heavy():
         (["reproduce", "--profile", "ful"], "'ful' is not one of 'full', 'quick', 'gpu'"),
         (["reproduce", "--seed", "-1"], "-1 is not in the range"),
         (["reproduce", "--seed", "x"], "'x' is not a valid integer"),
+        (["reproduce", "--seeds", "7..3"], "'7..3' names no seeds"),
+        (["reproduce", "--seeds", "0"], "'0' names no seeds"),
+        (["reproduce", "--seeds", "-3..3"], "'-3..3': expected A..B, such as 1..20, or N for 1..N"),
+        (["reproduce", "--seeds", "1..2000"], "more than 1000"),
+        (["reproduce", "--seeds", "1..2", "--seed", "0"], "--seed and --seeds exclude each other"),
+        (["verify", "--seeds", "4..4"], "--seeds: expected two or more"),
         (["reproduce", "--jobs", "0"], "0 is not in the range"),
         (["reproduce", "--timeout", "0"], "is not in the range"),
         (["reproduce", "--timeout", "nan"], "timeout=nan"),
@@ -133,6 +139,17 @@ def test_verify_through_the_command(collection, make):
         "1 verdicts of 1 papers compared with HEAD: drift in one.",
     ]
     assert collection.run("verify", "--profile", "full").returncode == 1
+    report = collection.root / "build" / "deep" / "drift.md"
+    assert collection.run("verify", "--report", str(report)).returncode == 1
+    assert "| `one` | `c1` | supported | **inconclusive** |" in report.read_text()
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout
+    assert f"(`{head[:12]}`)" in report.read_text()
+    assert [path.name for path in report.parent.iterdir()] == ["drift.md"]
+    (collection.root / "build" / "file").touch()
+    refused = collection.run("verify", "--report", str(collection.root / "build" / "file" / "drift.md"))
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("touchstone: the report ")
+    assert len(refused.stderr.splitlines()) == 1
 
 
 def test_clean(collection, make):

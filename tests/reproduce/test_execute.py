@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jupyter_core.utils import ensure_event_loop
 
 from touchstone.reproduce.execute import Job, run_job
 from touchstone.reproduce.kernel import kernel_environment
@@ -24,7 +25,7 @@ def short_folder():
 def execute(tmp_path, make, short_folder):
     """Runs a notebook made of the given cells, plus one that leaves a ledger, in this process."""
 
-    def run(*sources, finished=True, limit=60.0, parameters=None, text=None, **options):
+    def run_it(*sources, finished=True, limit=60.0, parameters=None, text=None, run=None, **options):
         cells = [*sources, make.finish("paper")] if finished else sources
         scratch = tmp_path / "s"
         scratch.mkdir(exist_ok=True)
@@ -38,14 +39,14 @@ def execute(tmp_path, make, short_folder):
             progress=str(tmp_path / "progress.jsonl"),
             **options,
         )
-        outcome = run_job(job)
+        outcome = run_job(job, **(run or {}))
         assert [*scratch.iterdir(), *short_folder.iterdir()] == [], "temporary files were left"
         assert [
             child for child in psutil.Process().children() if "kernel_main" in " ".join(child.cmdline())
         ] == []
         return outcome
 
-    return run
+    return run_it
 
 
 def outputs(outcome):
@@ -172,6 +173,40 @@ def test_a_run_that_is_called_off(execute, tmp_path):
     assert time.monotonic() - begun < 8
     assert outcome.status == "stopped"
     assert execute(stop=str(stop)).status == "stopped"
+
+
+def test_a_caller_may_listen_and_call_off(execute, tmp_path):
+    heard, started = [], time.monotonic()
+
+    def report(event, **values):
+        heard.append((event, values))
+
+    outcome = execute(
+        "import time\ntime.sleep(100)",
+        run={"report": report, "called_off": lambda: time.monotonic() > started + 3},
+    )
+    assert outcome.status == "stopped"
+    assert [event for event, _ in heard if event != "cell"] == ["started", "kernel", "finished"]
+    assert read_events(str(tmp_path / "progress.jsonl")) == []
+
+
+def test_notebooks_in_two_threads_do_not_meet(make):
+    """As in a worker of a cluster that has several threads."""
+    outcomes = {}
+
+    def run(slug):
+        notebook = make.notebook("import time\ntime.sleep(0.5)", f"print({slug!r})", make.finish(slug))
+        outcomes[slug] = run_job(Job(slug, json.dumps(notebook), PARAMETERS, 60, name=f"{slug} seed 0"))
+        ensure_event_loop().close()  # of this thread; a worker's threads keep theirs for the next notebook
+
+    threads = [threading.Thread(target=run, args=(slug,)) for slug in ("one", "two", "three")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for slug, outcome in outcomes.items():
+        assert (outcome.name, outcome.status) == (f"{slug} seed 0", "done"), outcome.message
+        assert outputs(outcome) == f"{slug}\n"
 
 
 @pytest.mark.parametrize(

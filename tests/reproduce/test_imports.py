@@ -104,6 +104,16 @@ def test_the_cache_changes_nothing(collection, library, tmp_path):
         assert Library(library, cache=cache).sources(imports_of(ast.parse(code))) == plain
 
 
+def test_what_another_copy_has_otherwise(collection, library, tmp_path):
+    sources = Library(library).sources(imports_of(ast.parse("from touchstone.attention import fast")))
+    assert Library(library).differing(sources) == []
+    assert Library(library).differing({**sources, "touchstone.gone": "0" * 64}) == ["touchstone.gone"]
+    assert Library(tmp_path / "nowhere").differing(sources) == list(sources)
+    path = library / "touchstone" / "attention" / "fast.py"
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert Library(library).differing(sources) == ["touchstone.attention.fast"]
+
+
 def test_against_the_import_graph_of_grimp():
     """An independent reader of imports agrees on every module of this library."""
     graph = grimp.build_graph("touchstone", cache_dir=None)

@@ -180,3 +180,16 @@ def test_a_pinned_file_that_cannot_be_read(collection):
     (collection.root / "requirements.lock").mkdir()
     with pytest.raises(ReproductionError, match=r"requirements\.lock cannot be read"):
         Planner(collection.project, Variant())
+
+
+def test_the_judge_of_another_variant_reads_nothing_again(fresh, monkeypatch):
+    [paper] = read_register(fresh.project).values()
+    first = Planner(fresh.project, Variant())
+    judged = first.plan(paper)
+    monkeypatch.setattr("touchstone.reproduce.plan.read_notebook", lambda path: pytest.fail("read again"))
+    monkeypatch.setattr("touchstone.reproduce.plan.imports_of", lambda tree: pytest.fail("read again"))
+    other = Planner(fresh.project, Variant(seed=3), like=first).plan(paper)
+    assert judged.stale is None
+    assert other.stale == "it has not been run here"
+    assert {**judged.inputs, "parameters": other.inputs["parameters"]} == other.inputs
+    assert other.inputs["parameters"]["seed"] == 3

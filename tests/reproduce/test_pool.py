@@ -58,10 +58,10 @@ def stand_in(tmp_path, monkeypatch):
 @given(fates=st.lists(FATES, min_size=1, max_size=6), workers=st.integers(1, 3))
 def test_every_job_has_one_outcome_and_only_the_deadly_fail(stand_in, fates, workers):
     named = {f"job-{number}": fate for number, fate in enumerate(fates)}
-    outcomes = list(pool.run_jobs(stand_in(named), workers))
-    assert sorted(outcome.slug for outcome in outcomes) == sorted(named)
+    outcomes = list(pool.run_jobs(stand_in(named), pool.LocalPool(workers)))
+    assert sorted(outcome.name for outcome in outcomes) == sorted(named)
     for outcome in outcomes:
-        fate = named[outcome.slug]
+        fate = named[outcome.name]
         if "dies" not in fate:
             assert outcome.status == "done", "a neighbour's death was held against it"
         if fate == ["dies"]:
@@ -71,7 +71,7 @@ def test_every_job_has_one_outcome_and_only_the_deadly_fail(stand_in, fates, wor
 
 def test_suspects_run_alone_and_the_others_together(stand_in):
     fates = {"a": ["dies"], "b": ["ends"], "c": ["ends"], "d": ["ends"]}
-    outcomes = {outcome.slug: outcome.status for outcome in pool.run_jobs(stand_in(fates), 2)}
+    outcomes = {outcome.name: outcome.status for outcome in pool.run_jobs(stand_in(fates), pool.LocalPool(2))}
     assert outcomes == {"a": "failed", "b": "done", "c": "done", "d": "done"}
     assert stand_in.calls == [["a", "b", "c", "d"], ["a"], ["b"], ["c", "d"]]
 
@@ -86,7 +86,7 @@ def test_workers_that_die_before_they_begin(stand_in, monkeypatch):
         yield
 
     monkeypatch.setattr(pool, "_run_batch", batch)
-    outcomes = list(pool.run_jobs(jobs, 2))
+    outcomes = list(pool.run_jobs(jobs, pool.LocalPool(2)))
     assert [outcome.status for outcome in outcomes] == ["failed", "failed"]
     assert "die before they begin" in outcomes[0].message
     assert tries == [2, 2, 2]
@@ -94,7 +94,7 @@ def test_workers_that_die_before_they_begin(stand_in, monkeypatch):
 
 def test_a_death_while_stopping_is_no_failure(stand_in):
     jobs = stand_in({"a": ["dies"], "b": ["ends"]})
-    outcomes = list(pool.run_jobs(jobs, 1, stopping=lambda: True))
+    outcomes = list(pool.run_jobs(jobs, pool.LocalPool(1), stopping=lambda: True))
     assert [outcome.status for outcome in outcomes] == ["stopped", "stopped"]
 
 
@@ -107,15 +107,15 @@ def test_an_error_that_is_no_death_is_not_swallowed(stand_in, monkeypatch):
 
     monkeypatch.setattr(pool, "_run_batch", batch)
     with pytest.raises(ZeroDivisionError):
-        list(pool.run_jobs(jobs, 1))
+        list(pool.run_jobs(jobs, pool.LocalPool(1)))
 
 
 def test_old_events_do_not_count(stand_in):
     """A progress file of an earlier try says nothing about this one."""
     [job] = stand_in({"a": ["ends"]})
     Path(job.progress).write_text('{"event": "started", "time": 0, "pid": 1}\n')
-    [outcome] = pool.run_jobs([job], 1)
+    [outcome] = pool.run_jobs([job], pool.LocalPool(1))
     assert outcome.status == "done"
     assert Path(job.progress).read_text().count("started") == 1
-    assert list(pool.run_jobs([], 2)) == []
-    assert [o.status for o in pool.run_jobs([replace(job)], 5)] == ["done"]
+    assert list(pool.run_jobs([], pool.LocalPool(2))) == []
+    assert [o.status for o in pool.run_jobs([replace(job)], pool.LocalPool(5))] == ["done"]

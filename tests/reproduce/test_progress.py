@@ -85,3 +85,21 @@ def test_events_are_json_lines(job):
     Reporter(job.progress)("cell", index=1, of=2)
     event = json.loads(Path(job.progress).read_text())
     assert (event["event"], event["index"], event["of"]) == ("cell", 1, 2)
+
+
+def test_a_second_start_is_told_and_counts_from_the_beginning(job):
+    shown = console(terminal=False)
+    report = Reporter(job.progress)
+    with Display(shown, [job]) as display:
+        report("started", worker="one")
+        report("cell", index=3, of=4)
+        report("verdict", verdict="supported")
+        wait_for("started paper\n", shown.file.getvalue)
+        report("started", worker="two")
+        wait_for("started paper again: the worker that ran it was lost\n", shown.file.getvalue)
+        row = display._rows["paper"]
+        assert (row.state, row.cell, row.verdicts) == ("running", 0, {})
+        display.finished(Outcome("paper", "done", seconds=2.5), {"supported": 1})
+        display._take(row, read_events(job.progress))
+        assert row.state == "done"
+    assert shown.file.getvalue().count("again") == 1

@@ -70,6 +70,27 @@ def test_quick_and_other_seeds_never_touch_the_evidence(collection):
     assert b"<svg>4</svg>" in collect(collection.root / "build" / "runs" / "full-seed4" / "one").values()
 
 
+def test_a_sweep_over_seeds(collection, make):
+    """All seeds in one run; the seed 0 of the full profile is the evidence as ever."""
+    collection.add("one")
+    fails = "if seed == 2:\n    raise RuntimeError('on purpose')"
+    collection.add("two", fails)
+    done = collection.run("reproduce", "--seeds", "0..2")
+    assert done.returncode == 1
+    assert "5 run, 0 fresh, 1 failed" in done.stdout
+    assert "Verdicts: 5 supported. Results: figures/ to build/runs/full-seed2/." in done.stdout
+    assert "two seed 2: cell 3 of 4 (`if seed == 2:`) failed: RuntimeError: on purpose" in done.stderr
+    assert "done one seed 1 (" in done.stdout
+    assert artefacts(collection, "two")["error.svg"] == b"<svg>0</svg>"
+    runs = collection.root / "build" / "runs"
+    assert collect(runs / "full-seed1" / "two")["error.svg"] == b"<svg>1</svg>"
+    assert not (runs / "full-seed2" / "two").exists()
+    assert "RuntimeError" in (collection.root / "build" / "logs" / "full-seed2" / "two.log").read_text()
+    again = collection.run("reproduce", "--seeds", "0..2")
+    assert "0 run, 5 fresh, 1 failed" in again.stdout
+    assert collection.run("reproduce", "--seed", "1").stdout == "nothing to run: 2 notebooks are fresh.\n"
+
+
 def test_failures_stay_with_their_notebook(collection):
     collection.add("good")
     collection.add("raises", "x = 1", "raise RuntimeError('on purpose')")

@@ -23,13 +23,16 @@ def verify(collection, make):
             collection.register(slug)
         calls = []
 
-        def run(project, papers, variant, **more):
-            calls.append((variant, [paper.slug for paper in papers], more))
+        def run(project, papers, variants, **more):
+            calls.append((variants, [paper.slug for paper in papers], more))
+            return {variant: leave(variant, papers) for variant in variants}
+
+        def leave(variant, papers):
             summary = (summaries or {}).get(variant.seed, Summary())
             for paper in papers:
                 if paper.slug in summary.failures or paper.slug in summary.stopped:
                     continue
-                folder = variant.outputs(project) / paper.slug
+                folder = variant.outputs(collection.project) / paper.slug
                 folder.mkdir(parents=True, exist_ok=True)
                 found = verdicts_of(paper.slug, variant.seed)
                 checks = [make.check(name, verdict, seed=variant.seed) for name, verdict in found.items()]
@@ -52,7 +55,8 @@ def test_the_same_verdicts_under_every_seed_are_stable(verify):
     assert (result.unstable, result.agreeing) == ([], 4)
     assert result.counts("c1") == {"supported": 4}
     assert result.counts("c2") == {"refuted": 4}
-    assert [(variant.seed, variant.profile, variant.device) for variant, _, _ in calls] == [
+    [(variants, _, _)] = calls
+    assert [(variant.seed, variant.profile, variant.device) for variant in variants] == [
         (seed, "quick", "auto") for seed in (1, 2, 3, 4)
     ]
     assert lines_of(result)[0] == "one (quick): stable, 4 of 4 seeds agree."
@@ -114,10 +118,9 @@ def test_a_notebook_that_fails_under_every_seed_is_not_stable(verify):
 
 
 def test_a_signal_ends_the_runs_and_leaves_no_seed_out_in_silence(verify):
-    summaries = {2: Summary(stopped=["one"], signal=2)}
-    [result], signal, calls = verify(lambda slug, seed: {"c1": "supported"}, summaries=summaries)
+    summaries = {seed: Summary(stopped=["one"] if seed > 1 else [], signal=2) for seed in range(1, 5)}
+    [result], signal, _ = verify(lambda slug, seed: {"c1": "supported"}, summaries=summaries)
     assert signal == 2
-    assert [variant.seed for variant, _, _ in calls] == [1, 2]
     assert set(result.failures) == {2, 3, 4}
     assert not result.stable
 
@@ -133,7 +136,8 @@ def test_a_damaged_ledger_is_a_failure_of_that_seed(verify, collection):
 
 def test_the_report_is_kept_and_figures_are_not_touched(verify, collection):
     [result], _, calls = verify(lambda slug, seed: {"c1": "supported"}, profile="full", seeds=(1, 2, 2))
-    assert [variant.seed for variant, _, _ in calls] == [1, 2]
+    [(variants, _, _)] = calls
+    assert [variant.seed for variant in variants] == [1, 2]
     assert json.loads(report_file(collection.project, "full", "auto", "one").read_text()) == result.report()
     assert not (collection.root / "figures").exists()
 
@@ -142,7 +146,7 @@ def test_options_reach_the_runs(verify):
     _, _, calls = verify(
         lambda slug, seed: {"c1": "supported"}, seeds=[7], device="cpu", workers=3, limit=9.0, wait=True
     )
-    [(variant, _, more)] = calls
+    [([variant], _, more)] = calls
     assert variant.device == "cpu"
     assert {name: more[name] for name in ("workers", "limit", "wait")} == {
         "workers": 3,
@@ -186,8 +190,10 @@ def test_the_command_names_what_is_unstable_and_reuses_what_is_fresh(collection,
         "quick-seed3",
     ]
     assert not (collection.root / "figures").exists()
-    again = collection.run("verify", "--seeds", "3", "one")
+    report = collection.root / "seeds.md"
+    again = collection.run("verify", "--seeds", "1..3", "one", "--report", str(report))
     assert again.returncode == 1
+    assert "`moody`: 2 supported, 1 refuted" in report.read_text()
     assert "started" not in again.stdout
     assert again.stdout.splitlines()[-3:] == done.stdout.splitlines()[-3:]
 
@@ -197,7 +203,10 @@ def test_the_command_refuses_what_it_cannot_do(collection):
     for arguments, message in [
         (("--seeds", "3", "one"), "there is no notebook to run of one."),
         (("--seeds", "3"), "there is no notebook to run."),
-        (("--seeds", "1", "one"), "x>=2"),
+        (("--seeds", "1", "one"), "--seeds: expected two or more"),
+        (("--seeds", "5..3", "one"), "'5..3' names no seeds"),
+        (("--seeds", "1..9999", "one"), "more than 1000"),
+        (("--seeds", "-1..3", "one"), "expected A..B, such as 1..20, or N for 1..N"),
     ]:
         done = collection.run("verify", *arguments)
         assert done.returncode == 2

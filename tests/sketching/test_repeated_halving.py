@@ -52,6 +52,13 @@ def test_few_rows_get_exact_scores():
     assert len(levels) == 1
 
 
+def test_a_row_too_few_is_not_halved():
+    A = np.random.default_rng(0).standard_normal((160, 2))
+    for n, levels in ((159, 1), (160, 2)):  # once to 79 rows, twice to 40
+        _, found = repeated_halving(A[:n], 5.0, np.random.default_rng(1), least=40)
+        assert len(found) == levels
+
+
 def test_one_halving_scores_by_the_whole_half():
     A = random_rows(64, 2, "gaussian", np.random.default_rng(0))
     scores, levels = repeated_halving(A, 5.0, np.random.default_rng(1), least=32)

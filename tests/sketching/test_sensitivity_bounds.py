@@ -111,6 +111,14 @@ def test_powers_do_not_leave_the_range(p, scale):
     np.testing.assert_allclose(got, sensitivity_bounds(A, p), rtol=1e-9)
 
 
+@pytest.mark.parametrize("p", [4, 6])
+def test_one_tiny_entry(p):
+    A = stream(16).standard_normal((12, 2))
+    A[3, 0] = 1e-160
+    B = np.where(np.abs(A) < 1e-100, 0.0, A)
+    np.testing.assert_allclose(sensitivity_bounds(A, p), sensitivity_bounds(B, p), rtol=1e-12)
+
+
 def test_column_of_zeros():
     A = stream(13).standard_normal((12, 2))
     padded = np.hstack([A, np.zeros((12, 1))])

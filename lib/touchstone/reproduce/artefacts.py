@@ -25,7 +25,7 @@ def store_folder(target: Path, files: dict[str, bytes]) -> None:
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise ValueError(f"artefact {name!r}: expected a path inside the folder of results")
     target.parent.mkdir(parents=True, exist_ok=True)
-    new, old = _beside(target, _NEW), _beside(target, _OLD)
+    new = _beside(target, _NEW)
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir()
@@ -36,6 +36,15 @@ def store_folder(target: Path, files: dict[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(new, ignore_errors=True)
         raise
+    put_in_place(new, target)
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """Let the folder ``new`` take the place of ``target``, which may exist, as ``store_folder`` does.
+
+    Raises ``OSError`` when it cannot: ``target`` is then as it was, and ``new`` is gone.
+    """
+    old = _beside(target, _OLD)
     try:
         if not target.exists():
             os.rename(new, target)

@@ -14,6 +14,7 @@ import signal
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,15 +53,20 @@ class Job:
     """A file that events are appended to, one JSON object a line."""
     stop: str | None = None
     """A file whose appearance ends the run."""
+    name: str = ""
+    """What tells it from the other jobs of its run: the slug where none is given."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or self.slug)
 
 
 @dataclass
 class Outcome:
     """What became of a job."""
 
-    slug: str
+    name: str
     status: str = "failed"
-    """``done``, ``failed`` or ``stopped``."""
+    """``done``, ``failed``, ``stopped``, or ``lost`` when its worker went with it."""
     message: str = ""
     """For people: what went wrong, in a sentence, with the last lines that show it."""
     detail: str = ""
@@ -85,13 +91,20 @@ class Reporter:
             stream.write(line)
 
 
-def run_job(job: Job) -> Outcome:
-    """Run ``job`` to its end. What happens to the notebook is in the outcome; nothing is raised for it."""
+def run_job(
+    job: Job, report: Callable[..., None] | None = None, called_off: Callable[[], bool] | None = None
+) -> Outcome:
+    """Run ``job`` to its end. What happens to the notebook is in the outcome; nothing is raised for it.
+
+    ``report(event, **values)`` takes the events and ``called_off()`` says whether to stop; the job's files
+    serve where they are not given. Several threads may run jobs at the same time.
+    """
     started = time.monotonic()
-    report = Reporter(job.progress)
+    report = report or Reporter(job.progress)
+    called_off = called_off or (lambda: job.stop is not None and os.path.exists(job.stop))
     report("started", pid=os.getpid())
-    if _stopped(job):
-        return Outcome(job.slug, "stopped", "stopped before it began.")
+    if called_off():
+        return Outcome(job.name, "stopped", "stopped before it began.")
     try:
         with contextlib.ExitStack() as stack:
             files, sockets = job.scratch, job.sockets
@@ -101,9 +114,10 @@ def run_job(job: Job) -> Outcome:
             folder = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="k", dir=files, ignore_cleanup_errors=True)
             )
-            outcome = _run(job, Path(folder), Path(sockets), report, started + job.limit)
+            guard = _Guard(job.name, started + job.limit, called_off)
+            outcome = _run(job, Path(folder), Path(sockets), report, guard)
     except Exception as error:  # the harness or the machine, not the notebook: no kernel, no disk, no memory
-        outcome = Outcome(job.slug, message=f"could not be run: {describe(error)}", detail=_traceback())
+        outcome = Outcome(job.name, message=f"could not be run: {describe(error)}", detail=_traceback())
     outcome.seconds = time.monotonic() - started
     report("finished", status=outcome.status)
     return outcome
@@ -120,13 +134,13 @@ def describe(error: BaseException) -> str:
 class _Guard:
     """Watches one kernel from a thread: ends it at its deadline and when the run is called off."""
 
-    def __init__(self, job: Job, deadline: float) -> None:
+    def __init__(self, name: str, deadline: float, called_off: Callable[[], bool]) -> None:
         self.reason: str | None = None
-        self._job = job
+        self._called_off = called_off
         self._deadline = deadline
         self._kernel: Any = None
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True, name=f"guard {job.slug}")
+        self._thread = threading.Thread(target=self._watch, daemon=True, name=f"guard {name}")
         self._thread.start()
 
     def watch(self, kernel: Any) -> None:
@@ -140,7 +154,7 @@ class _Guard:
         killing_at = float("inf")
         while not self._done.wait(_TICK):
             now = time.monotonic()
-            if self.reason != "stopped" and _stopped(self._job):
+            if self.reason != "stopped" and self._called_off():
                 self.reason, killing_at = "stopped", now
             elif self.reason is None and now >= self._deadline:
                 self.reason, killing_at = "limit", now + _GRACE_AFTER_INTERRUPT
@@ -152,18 +166,17 @@ class _Guard:
                 os._exit(70)  # this process is stuck itself; whoever asked takes note of its death
 
 
-def _run(job: Job, folder: Path, sockets: Path, report: Reporter, deadline: float) -> Outcome:
-    from touchstone.reproduce.kernel import Kernel, kernel_environment
-
-    output = folder / "output"
-    output.mkdir()
-    environment = kernel_environment(
-        folder, output, Path(job.library) if job.library else None, Path(job.cache) if job.cache else None
-    )
-    guard = _Guard(job, deadline)
+def _run(job: Job, folder: Path, sockets: Path, report: Callable[..., None], guard: _Guard) -> Outcome:
     kernel = None
-    outcome = Outcome(job.slug)
+    outcome = Outcome(job.name)
     try:
+        from touchstone.reproduce.kernel import Kernel, kernel_environment
+
+        output = folder / "output"
+        output.mkdir()
+        environment = kernel_environment(
+            folder, output, Path(job.library) if job.library else None, Path(job.cache) if job.cache else None
+        )
         kernel = Kernel(folder, sockets, environment)
         live_kernels.add(kernel.pid)
         report("kernel", pid=kernel.pid)
@@ -195,7 +208,7 @@ class _End:
     """The last cell that was handed to the kernel."""
 
 
-def _execute(job: Job, kernel: Any, report: Reporter) -> _End:
+def _execute(job: Job, kernel: Any, report: Callable[..., None]) -> _End:
     """Run all cells; imports what that takes while the kernel starts."""
     with without_address_grammar():
         import nbformat
@@ -209,24 +222,27 @@ def _execute(job: Job, kernel: Any, report: Reporter) -> _End:
         """Papermill's engine on a kernel that is running already and that others watch over."""
 
         @classmethod
-        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, **_: Any) -> Any:
-            client = PapermillNotebookClient(
-                nb_man,
-                km=kernel.manager,
-                kernel_name=kernel_name,
-                timeout=None,  # the limit is the notebook's, and the guard keeps it
-                iopub_timeout=60,
-                startup_timeout=max(60, int(job.limit)),
-                record_timing=False,
-                on_cell_execute=announce,
-                on_cell_executed=tell_verdicts,
-            )
-            running["notebook"] = nb_man.nb
-            try:
-                return client.execute()
-            finally:
-                if client.kc is not None:
-                    client.kc.stop_channels()
+        def execute_managed_notebook(cls, nb_man: Any, kernel_name: str, *, run: Any, **_: Any) -> Any:
+            return run(nb_man, kernel_name)  # handed in: the register of engines is shared by all threads
+
+    def run(nb_man: Any, kernel_name: str) -> Any:
+        client = PapermillNotebookClient(
+            nb_man,
+            km=kernel.manager,
+            kernel_name=kernel_name,
+            timeout=None,  # the limit is the notebook's, and the guard keeps it
+            iopub_timeout=60,
+            startup_timeout=max(60, int(job.limit)),
+            record_timing=False,
+            on_cell_execute=announce,
+            on_cell_executed=tell_verdicts,
+        )
+        running["notebook"] = nb_man.nb
+        try:
+            return client.execute()
+        finally:
+            if client.kc is not None:
+                client.kc.stop_channels()
 
     def announce(cell_index: int, **_: Any) -> None:
         running["cell"] = cell_index
@@ -256,6 +272,7 @@ def _execute(job: Job, kernel: Any, report: Reporter) -> _End:
             kernel_name="python3",
             language="python",
             progress_bar=False,
+            run=run,
         )
     except (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError) as error:
         problem = error
@@ -358,10 +375,6 @@ def _lines(text: str) -> list[str]:
 
 def _first_line(text: str) -> str:
     return text.strip().splitlines()[0] if text.strip() else ""
-
-
-def _stopped(job: Job) -> bool:
-    return job.stop is not None and os.path.exists(job.stop)
 
 
 def _traceback() -> str:

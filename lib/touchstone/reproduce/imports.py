@@ -62,6 +62,19 @@ class Library:
             found.update(self._data_files(folder))
         return dict(sorted(found.items()))
 
+    def differing(self, hashes: dict[str, str]) -> list[str]:
+        """The names in ``hashes``, as ``sources`` gives them, whose file here is missing or another."""
+        found = []
+        for name, expected in hashes.items():
+            path = self.folder / name if "/" in name else self._find(name)
+            try:
+                same = path is not None and hashlib.sha256(path.read_bytes()).hexdigest() == expected
+            except OSError:
+                same = False
+            if not same:
+                found.append(name)
+        return found
+
     def save(self) -> None:
         """Keep what was learnt for the next run. A cache that cannot be written is no reason to fail."""
         if self._cache_file is None or self._used == self._known:

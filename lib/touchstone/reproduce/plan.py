@@ -37,12 +37,19 @@ class Plan:
 
 
 class Planner:
-    """Judges notebooks of one project in one variant; every file is read once."""
+    """Judges notebooks of one project in one variant; every file is read once.
 
-    def __init__(self, project: Project, variant: Variant) -> None:
+    ``like`` is the judge of another variant in the same moment: what it has read is not read again.
+    """
+
+    def __init__(self, project: Project, variant: Variant, like: Planner | None = None) -> None:
         self.project = project
         self.variant = variant
+        if like is not None:
+            self._library, self._notebooks, self._pinned = like._library, like._notebooks, like._pinned
+            return
         self._library = Library(project.library, cache=project.cache / "imports.json")
+        self._notebooks: dict[Path, Notebook] = {}
         try:
             self._pinned = digest(project.pinned.read_bytes())
         except FileNotFoundError:
@@ -54,7 +61,9 @@ class Planner:
         """Judge one paper's notebook. One that cannot run is a plan with ``broken``, never an exception."""
         path = paper.notebook(self.project)
         try:
-            notebook = read_notebook(path)
+            if path not in self._notebooks:
+                self._notebooks[path] = read_notebook(path)
+            notebook = self._notebooks[path]
             inputs = self._inputs(notebook)
         except NotebookError as error:
             return Plan(paper, path, None, {}, "it cannot be run", str(error))

@@ -1,7 +1,8 @@
-"""Running jobs on several worker processes through joblib, and outliving the death of any of them.
+"""Running jobs on worker processes, and outliving the death of any of them.
 
-A worker that dies takes joblib's whole pool with it. The jobs that were running then are each tried once
-more, alone in a fresh pool, so that a second death is surely their own; the others go on together.
+A pool runs jobs; this machine's is here, a cluster's in ``cluster``. When workers die, the jobs that may be
+the reason are each tried once more, alone, so that a second death is surely their own; the others go on
+together.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from touchstone.reproduce import execute
 from touchstone.reproduce.execute import Job, Outcome
@@ -23,69 +25,121 @@ _FALSE_STARTS = 3
 _NO_WORKERS = (
     "could not be run: the worker processes die before they begin (killed from outside, or out of memory)."
 )
-_DIED_TWICE = (
-    "its worker process died twice (killed from outside, or out of memory), "
-    "the second time with nothing else running."
-)
+
+
+class PoolBroken(Exception):
+    """A pool lost workers and cannot go on with these jobs; a new call of ``run`` may."""
+
+    def __init__(self, suspects: list[str], detail: str, hopeless: str = "") -> None:
+        super().__init__(detail)
+        self.suspects = suspects
+        """The jobs that ran on what was lost."""
+        self.hopeless = hopeless
+        """Why a new call would end in the same way, if that is so."""
+
+
+class Pool(Protocol):
+    """What ``run_jobs`` needs of workers, wherever they are."""
+
+    died_again: str
+    """What to say of a job whose workers die although nothing else runs."""
+
+    def run(self, jobs: list[Job], *, alone: bool, stopping: Callable[[], bool]) -> Iterator[Outcome]:
+        """The outcome of each job as it comes in. Raises ``PoolBroken``; a job whose worker was lost
+        without harm to the others has the outcome ``lost``. Once ``stopping`` says so, it may end early."""
+
+    def kill(self, jobs: list[Job]) -> None:
+        """End whatever runs, at once and without asking anyone."""
+
+    def close(self) -> None:
+        """Free what the pool holds."""
 
 
 def run_jobs(
-    jobs: list[Job], workers: int, *, stopping: Callable[[], bool] = lambda: False
+    jobs: list[Job], pool: Pool, *, stopping: Callable[[], bool] = lambda: False
 ) -> Iterator[Outcome]:
-    """The outcome of each job as it comes in; exactly one for each.
+    """The outcome of each job as it comes in; exactly one for each. Closes ``pool`` at the end.
 
-    Jobs need a progress file each, from which it is known what a dead worker was doing. Once ``stopping``
-    says so, what has not run is reported as stopped.
+    Once ``stopping`` says so, what has not run is reported as stopped.
     """
-    waiting = {job.slug: job for job in jobs}
+    waiting = {job.name: job for job in jobs}
     suspects: list[str] = []
     false_starts = 0
     try:
         while waiting:
-            alone = next((slug for slug in suspects if slug in waiting), None)
+            alone = next((name for name in suspects if name in waiting), None)
             batch = [waiting[alone]] if alone else list(waiting.values())
             for job in batch:
                 if job.progress:
                     Path(job.progress).unlink(missing_ok=True)
-            broken = None
+            lost: list[str] = []
+            detail = hopeless = ""
             try:
-                for outcome in _run_batch(batch, 1 if alone else min(workers, len(batch))):
-                    waiting.pop(outcome.slug, None)
+                for outcome in pool.run(batch, alone=alone is not None, stopping=stopping):
+                    if outcome.status == "lost":
+                        lost.append(outcome.name)
+                        detail = outcome.detail
+                        continue
+                    waiting.pop(outcome.name, None)
                     yield outcome
-            except _pool_errors() as error:
-                broken = error
-            if broken is None:
-                continue
-            _end_pool()
-            running = [job.slug for job in batch if job.slug in waiting and _was_running(job)]
-            for slug in running:
-                _sweep(waiting[slug])
+                if not lost and not stopping():
+                    continue
+            except PoolBroken as broken:
+                lost += broken.suspects
+                detail, hopeless = str(broken), broken.hopeless
             if stopping():
-                for slug in list(waiting):
-                    waiting.pop(slug)
-                    yield Outcome(slug, "stopped", "stopped before its end.")
-            elif alone:
+                for name in list(waiting):
+                    waiting.pop(name)
+                    yield Outcome(name, "stopped", "stopped before its end.")
+            elif alone and not hopeless:
                 waiting.pop(alone)
-                yield Outcome(alone, message=_DIED_TWICE, detail=str(broken))
-            elif running:
-                suspects.extend(running)
-            elif (false_starts := false_starts + 1) >= _FALSE_STARTS:
-                for slug in list(waiting):
-                    waiting.pop(slug)
-                    yield Outcome(slug, message=_NO_WORKERS, detail=str(broken))
+                yield Outcome(alone, message=pool.died_again, detail=detail)
+            elif lost and not hopeless:
+                suspects.extend(lost)
+            elif hopeless or (false_starts := false_starts + 1) >= _FALSE_STARTS:
+                for name in list(waiting):
+                    waiting.pop(name)
+                    yield Outcome(name, message=hopeless or _NO_WORKERS, detail=detail)
     finally:
+        pool.close()
+
+
+class LocalPool:
+    """Worker processes on this machine, through joblib; one that dies takes all of them with it.
+
+    Jobs need a progress file each, from which it is known what a dead worker was doing.
+    """
+
+    died_again = (
+        "its worker process died twice (killed from outside, or out of memory), "
+        "the second time with nothing else running."
+    )
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def run(self, jobs: list[Job], *, alone: bool, stopping: Callable[[], bool]) -> Iterator[Outcome]:
+        del stopping  # the workers see for themselves, by the file that a job names
+        try:
+            yield from _run_batch(jobs, 1 if alone else min(self.workers, len(jobs)))
+        except _pool_errors() as error:
+            _end_pool()
+            running = [job for job in jobs if _was_running(job)]
+            for job in running:
+                _sweep(job)
+            raise PoolBroken([job.name for job in running], str(error)) from None
+
+    def kill(self, jobs: list[Job]) -> None:
+        for job in jobs:
+            if _was_running(job):
+                _sweep(job)
+                for event in read_events(job.progress):
+                    if event.get("event") == "started" and event.get("pid") != os.getpid():
+                        with contextlib.suppress(OSError):
+                            os.kill(int(event["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def close(self) -> None:
         _end_pool()
-
-
-def kill_running(jobs: list[Job]) -> None:
-    """Kill the kernels and the workers of all jobs that have begun and not ended, without asking anyone."""
-    for job in jobs:
-        if _was_running(job):
-            _sweep(job)
-            for event in read_events(job.progress):
-                if event.get("event") == "started" and event.get("pid") != os.getpid():
-                    with contextlib.suppress(OSError):
-                        os.kill(int(event["pid"]), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _run_batch(jobs: list[Job], workers: int) -> Iterator[Outcome]:

@@ -40,11 +40,12 @@ def read_events(path: str | None) -> list[dict[str, Any]]:
 class Row:
     """One notebook on the display."""
 
-    slug: str
+    name: str
     state: str = "waiting"
     cell: int = 0
     cells: int = 0
     begun: float | None = None
+    starts: int = 0
     seconds: float = 0.0
     result: str = ""
     verdicts: dict[str, int] = field(default_factory=dict)
@@ -55,8 +56,8 @@ class Display:
 
     def __init__(self, console: Any, jobs: list[Job]) -> None:
         self._console = console
-        self._files = {job.slug: job.progress for job in jobs}
-        self._rows = {job.slug: Row(job.slug) for job in jobs}
+        self._files = {job.name: job.progress for job in jobs}
+        self._rows = {job.name: Row(job.name) for job in jobs}
         self._live: Any = None
         self._over = threading.Event()
         self._change = threading.Lock()
@@ -83,7 +84,7 @@ class Display:
     def finished(self, outcome: Outcome, counts: dict[str, int] | None) -> None:
         """Take in the end of a notebook and print its line."""
         with self._change:
-            row = self._rows[outcome.slug]
+            row = self._rows[outcome.name]
             row.state, row.seconds = outcome.status, outcome.seconds
             row.result = (
                 describe_counts(counts) if outcome.status == "done" else outcome.message.splitlines()[0]
@@ -94,15 +95,15 @@ class Display:
         from rich.markup import escape
 
         self._console.print(
-            f"{mark} {outcome.slug} ({outcome.seconds:.1f} s): {escape(row.result)}",
+            f"{mark} {outcome.name} ({outcome.seconds:.1f} s): {escape(row.result)}",
             highlight=False,
             soft_wrap=True,
         )
 
     def _follow(self) -> None:
         while not self._over.wait(_REDRAW):
-            for slug, path in self._files.items():
-                row = self._rows[slug]
+            for name, path in self._files.items():
+                row = self._rows[name]
                 if row.state in ("waiting", "running"):
                     self._take(row, read_events(path))
             if self._live is None and time.monotonic() - self._reminded > _REMIND:
@@ -113,12 +114,19 @@ class Display:
 
     def _take(self, row: Row, events: list[dict[str, Any]]) -> None:
         with self._change:
-            row.verdicts = {}
+            if row.state not in ("waiting", "running"):  # it ended in the meantime
+                return
+            starts, row.verdicts = 0, {}
             for event in events:
-                if event["event"] == "started" and row.state == "waiting":
-                    row.state, row.begun = "running", event["time"]
-                    if self._live is None:
-                        self._say(f"started {row.slug}")
+                if event["event"] == "started":
+                    starts += 1
+                    row.state, row.begun, row.cell, row.verdicts = "running", event["time"], 0, {}
+                    if starts > row.starts:
+                        row.starts = starts
+                        if starts > 1:
+                            self._say(f"started {row.name} again: the worker that ran it was lost")
+                        elif self._live is None:
+                            self._say(f"started {row.name}")
                 elif event["event"] == "cell":
                     row.cell, row.cells = event["index"], event["of"]
                 elif event["event"] == "verdict":
@@ -142,7 +150,7 @@ class Display:
             bar = ProgressBar(total=max(row.cells, 1), completed=row.cell, width=24)
             cell = f"{row.cell}/{row.cells}" if row.cells else "start"
             table.add_row(
-                row.slug, cell, bar, f"{_elapsed(row):.0f} s", describe_counts(row.verdicts or None)
+                row.name, cell, bar, f"{_elapsed(row):.0f} s", describe_counts(row.verdicts or None)
             )
         waiting = sum(row.state == "waiting" for row in rows)
         failed = sum(row.state == "failed" for row in rows)
@@ -152,7 +160,7 @@ class Display:
 
 def _line(row: Row) -> str:
     counts = f", {describe_counts(row.verdicts)}" if row.verdicts else ""
-    return f"running {row.slug}: cell {row.cell}/{row.cells}, {_elapsed(row):.0f} s{counts}"
+    return f"running {row.name}: cell {row.cell}/{row.cells}, {_elapsed(row):.0f} s{counts}"
 
 
 def _elapsed(row: Row) -> float:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
-import sys
 import tempfile
-import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -25,12 +22,11 @@ from touchstone.reproduce.scratch import Scratch, clear, scratch_folders
 # Seconds of wall clock for a whole notebook: about ten times what its profile allows on one quiet core, so
 # that only a notebook that hangs meets the limit, on a slow and busy machine too.
 LIMITS = {"full": 600.0, "quick": 200.0, "gpu": 1800.0}
-_PATIENCE = 10.0
 
 
 @dataclass
 class Summary:
-    """What one call of ``reproduce`` did."""
+    """What one call did, in one variant."""
 
     fresh: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
@@ -48,102 +44,175 @@ class Summary:
         return 1 if self.failures or self.stopped else 0
 
 
+@dataclass(frozen=True)
+class _Task:
+    """A notebook that has to run, in one variant."""
+
+    variant: Variant
+    plan: Plan
+    name: str
+
+
 def reproduce(
     project: Project,
-    papers: list[Paper],
-    variant: Variant,
+    papers: Sequence[Paper],
+    variants: Sequence[Variant],
     *,
     console: Any,
     workers: int = 2,
+    scheduler: str | None = None,
     force: bool = False,
     limit: float | None = None,
     wait: bool = False,
-) -> Summary:
-    """Run the stale notebooks of ``papers`` and store what they leave.
+) -> dict[Variant, Summary]:
+    """Run the stale notebooks of ``papers`` in each of ``variants`` and store what they leave.
 
-    Failures of single notebooks are in the summary, with a message each, and on ``console``. Raises
+    On ``workers`` processes of this machine, or on all workers of the Dask ``scheduler`` at that address.
+    Failures of single notebooks are in the summaries, with a message each, and on ``console``. Raises
     ``ReproductionError`` when nothing can be run at all: another run at work, a folder that cannot be
-    written, a device that is not there.
+    written, a device that is not there, no worker.
     """
     if limit is not None and not 0 < limit < float("inf"):
         raise ReproductionError(f"timeout={limit!r}: expected a number of seconds above 0.")
     begun = time.monotonic()
-    summary = Summary()
+    summaries = {variant: Summary() for variant in variants}
     with run_lock(project.lock_file, wait=wait) as lock:
-        _clear_after_crash(project, variant, lock)
-        planner = Planner(project, variant)
-        plans = [planner.plan(paper) for paper in papers]
-        planner.close()
-        summary.fresh = [plan.paper.slug for plan in plans if not plan.stale and not force]
-        for plan in plans:
-            if plan.broken:
-                _fail(summary, console, project, plan, plan.broken)
-        stale = [plan for plan in plans if not plan.broken and (plan.stale or force)]
-        if stale:
-            _check_device(variant)
-            _check_writable(project, variant)
-            _run(summary, project, variant, stale, lock, console, workers, limit or LIMITS[variant.profile])
-    summary.seconds = time.monotonic() - begun
-    return summary
+        _clear_after_crash(project, variants, lock)
+        tasks = []
+        planner: Planner | None = None
+        for variant, summary in summaries.items():
+            planner = Planner(project, variant, like=planner)
+            for plan in (planner.plan(paper) for paper in papers):
+                slug = plan.paper.slug
+                if plan.broken:
+                    _fail(summary, console, project, plan, plan.broken)
+                elif plan.stale or force:
+                    tasks.append(_Task(variant, plan, name_of(slug, variant, variants)))
+                else:
+                    summary.fresh.append(slug)
+        if planner is not None:
+            planner.close()
+        if tasks:
+            _check_writable(project, variants)
+            _run(summaries, project, tasks, lock, console, workers, scheduler, limit)
+    for summary in summaries.values():
+        summary.seconds = time.monotonic() - begun
+    return summaries
+
+
+def name_of(slug: str, variant: Variant, variants: Sequence[Variant]) -> str:
+    """What a notebook is called in a run of several variants, which differ in the seed."""
+    return slug if len(variants) == 1 else f"{slug} seed {variant.seed}"
+
+
+def together(summaries: dict[Variant, Summary]) -> Summary:
+    """The summaries of one call as one, with the seed behind each slug where there are several."""
+    variants = list(summaries)
+    whole = Summary()
+    for variant, part in summaries.items():
+
+        def named(slug: str, variant: Variant = variant) -> str:
+            return name_of(slug, variant, variants)
+
+        whole.fresh += map(named, part.fresh)
+        whole.done += map(named, part.done)
+        whole.stopped += map(named, part.stopped)
+        whole.failures |= {named(slug): message for slug, message in part.failures.items()}
+        for verdict, number in part.verdicts.items():
+            whole.verdicts[verdict] = whole.verdicts.get(verdict, 0) + number
+        whole.signal, whole.seconds = part.signal, part.seconds
+    return whole
 
 
 def _run(
-    summary: Summary,
+    summaries: dict[Variant, Summary],
     project: Project,
-    variant: Variant,
-    plans: list[Plan],
+    tasks: list[_Task],
     lock: IO[str],
     console: Any,
     workers: int,
-    limit: float,
+    scheduler: str | None,
+    limit: float | None,
 ) -> None:
+    from touchstone.reproduce.interrupt import Interruptions
     from touchstone.reproduce.pool import run_jobs
     from touchstone.reproduce.progress import Display
 
-    by_slug = {plan.paper.slug: plan for plan in plans}
-    with scratch_folders() as scratch, _Interruptions(scratch) as interruptions:
+    by_name = {task.name: task for task in tasks}
+    pool = _pool(tasks, workers, scheduler, _say(console))
+    with scratch_folders() as scratch, Interruptions(scratch, pool) as interruptions:
         note(lock, scratch=scratch.folders)
-        jobs = [_job(project, variant, plan, scratch, limit) for plan in plans]
+        jobs = [_job(project, task, scratch, limit) for task in tasks]
         interruptions.jobs = jobs
-        for plan in plans:
-            if plan.notebook and plan.notebook.stored_outputs:
-                console.print(
-                    f"note: {project.relative(plan.path)} holds outputs, which belong in no commit: "
-                    f"jupyter nbconvert --clear-output --inplace {project.relative(plan.path)}",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
+        _warn_of_outputs(project, tasks, _say(console))
         with Display(console, jobs) as display:
-            for outcome in run_jobs(jobs, workers, stopping=lambda: interruptions.signal is not None):
-                counts = _keep(project, variant, by_slug[outcome.slug], outcome)
+            for outcome in run_jobs(jobs, pool, stopping=lambda: interruptions.signal is not None):
+                task = by_name[outcome.name]
+                slug, summary = task.plan.paper.slug, summaries[task.variant]
+                counts = _keep(project, task.variant, task.plan, outcome)
                 display.finished(outcome, counts)
                 if outcome.status == "done":
-                    summary.done.append(outcome.slug)
+                    summary.done.append(slug)
                     for verdict, number in (counts or {}).items():
                         summary.verdicts[verdict] = summary.verdicts.get(verdict, 0) + number
                 elif outcome.status == "stopped":
-                    summary.stopped.append(outcome.slug)
+                    summary.stopped.append(slug)
                 else:
-                    summary.failures[outcome.slug] = outcome.message
-        summary.signal = interruptions.signal
+                    summary.failures[slug] = outcome.message
+        for summary in summaries.values():
+            summary.signal = interruptions.signal
 
 
-def _job(project: Project, variant: Variant, plan: Plan, scratch: Scratch, limit: float) -> Job:
-    assert plan.notebook is not None
+def _pool(tasks: list[_Task], workers: int, scheduler: str | None, say: Callable[[str], None]) -> Any:
+    """The workers: of this machine, or of a cluster."""
+    if scheduler is None:
+        from touchstone.reproduce.pool import LocalPool
+
+        for variant in dict.fromkeys(task.variant for task in tasks):
+            _check_device(variant)
+        return LocalPool(workers)
+    from touchstone.reproduce.cluster import connect
+    from touchstone.reproduce.on_worker import Installed
+
+    sources: dict[str, str] = {}
+    for task in tasks:
+        sources |= task.plan.inputs["modules"]
+    on_gpu = any(_device(task.variant) == "cuda" for task in tasks)
+    return connect(scheduler, Installed.here(sources), gpu=on_gpu, say=say)
+
+
+def _say(console: Any) -> Callable[[str], None]:
+    return lambda line: console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _warn_of_outputs(project: Project, tasks: list[_Task], say: Callable[[str], None]) -> None:
+    plans = [task.plan for task in tasks]
+    for path in dict.fromkeys(plan.path for plan in plans if plan.notebook and plan.notebook.stored_outputs):
+        name = project.relative(path)
+        say(
+            f"note: {name} holds outputs, which belong in no commit: "
+            f"jupyter nbconvert --clear-output --inplace {name}"
+        )
+
+
+def _job(project: Project, task: _Task, scratch: Scratch, limit: float | None) -> Job:
+    notebook, variant = task.plan.notebook, task.variant
+    assert notebook is not None
+    slug = task.plan.paper.slug
     progress = scratch.files / "progress"
     progress.mkdir(exist_ok=True)
     return Job(
-        slug=plan.paper.slug,
-        text=plan.notebook.text,
+        slug=slug,
+        text=notebook.text,
         parameters=dict(variant.parameters),
-        limit=limit,
+        limit=limit or LIMITS[variant.profile],
         scratch=str(scratch.files),
         sockets=str(scratch.sockets),
         library=str(project.library),
         cache=str(project.cache),
-        progress=str(progress / f"{plan.paper.slug}.jsonl"),
+        progress=str(progress / f"{variant.label}-{slug}.jsonl"),
         stop=str(scratch.files / "stop"),
+        name=task.name,
     )
 
 
@@ -152,7 +221,7 @@ def _keep(project: Project, variant: Variant, plan: Plan, outcome: Outcome) -> d
 
     Storing can fail too (a full disk): the outcome then becomes a failure, and the earlier results stay.
     """
-    slug = outcome.slug
+    slug = plan.paper.slug
     log = variant.logs(project) / f"{slug}.log"
     failed_copy = variant.logs(project) / f"{slug}.ipynb"
     counts = None
@@ -190,21 +259,24 @@ def _fail(summary: Summary, console: Any, project: Project, plan: Plan, message:
     console.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
+def _device(variant: Variant) -> str:
+    return "cuda" if variant.profile == "gpu" and variant.device == "auto" else variant.device
+
+
 def _check_device(variant: Variant) -> None:
     """A device that is not there is one sentence now, not one failure a notebook later."""
-    wanted = "cuda" if variant.profile == "gpu" and variant.device == "auto" else variant.device
-    if wanted != "cuda":
+    if _device(variant) != "cuda":
         return
     from touchstone.arrays import DeviceError, open_device
 
     try:
-        open_device(wanted)
+        open_device("cuda")
     except DeviceError as error:
         raise ReproductionError(str(error)) from None
 
 
-def _check_writable(project: Project, variant: Variant) -> None:
-    for folder in (variant.outputs(project), project.build):
+def _check_writable(project: Project, variants: Sequence[Variant]) -> None:
+    for folder in (*(variant.outputs(project) for variant in variants), project.build):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -215,66 +287,12 @@ def _check_writable(project: Project, variant: Variant) -> None:
             ) from None
 
 
-def _clear_after_crash(project: Project, variant: Variant, lock: IO[str]) -> None:
+def _clear_after_crash(project: Project, variants: Sequence[Variant], lock: IO[str]) -> None:
     """Remove what a run that was killed left behind: half-stored folders and temporary files."""
-    recover(variant.outputs(project))
-    for folder in (variant.stamps(project), variant.executed(project), variant.logs(project)):
-        for path in folder.glob(".*"):
-            with contextlib.suppress(OSError):
-                path.unlink()
+    for variant in variants:
+        recover(variant.outputs(project))
+        for folder in (variant.stamps(project), variant.executed(project), variant.logs(project)):
+            for path in folder.glob(".*"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
     clear(read_note(lock).get("scratch"))
-
-
-class _Interruptions:
-    """Turns Ctrl-C and a polite kill into a quick, orderly end.
-
-    The first signal asks every worker to end its kernel, by a file that they look for; the outcomes then
-    come in the usual way. Should that take too long, or a second signal arrive, everything is killed on the
-    spot.
-    """
-
-    def __init__(self, scratch: Scratch) -> None:
-        self.signal: int | None = None
-        self.jobs: list[Job] = []
-        self._scratch = scratch
-        self._before: dict[int, Any] = {}
-        self._over = threading.Event()
-
-    def __enter__(self) -> _Interruptions:
-        if threading.current_thread() is threading.main_thread():
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                number = getattr(signal, name, None)
-                if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-                    self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, _frame: object) -> None:
-        if self.signal is not None:
-            self._end_now()
-        self.signal = number
-        print(
-            f"\nstopping ({signal.Signals(number).name}): ending the running notebooks",
-            file=sys.stderr,
-            flush=True,
-        )
-        try:
-            (self._scratch.files / "stop").touch()
-        except OSError:  # a full disk: no file to see, so no time to wait
-            self._end_now()
-        threading.Thread(target=self._lose_patience, daemon=True).start()
-
-    def _lose_patience(self) -> None:
-        if not self._over.wait(_PATIENCE):
-            self._end_now()
-
-    def _end_now(self) -> None:
-        from touchstone.reproduce.pool import kill_running
-
-        kill_running(self.jobs)
-        self._scratch.remove()
-        os._exit(128 + (self.signal or signal.SIGTERM))

@@ -99,40 +99,31 @@ def verify_seeds(
     console: Any,
     profile: str = "quick",
     device: str = "auto",
-    workers: int = 2,
-    limit: float | None = None,
-    wait: bool = False,
-    run: Callable[..., Summary] = reproduce,
+    run: Callable[..., dict[Variant, Summary]] = reproduce,
+    **options: Any,
 ) -> tuple[list[Stability], int | None]:
     """Run the notebooks of ``papers`` under each of ``seeds`` and compare the verdicts.
 
-    Every run is an ordinary one (``reproduce``): on workers, kept under ``build/runs``, and left out where
-    its results are fresh. Returns one ``Stability`` a paper, also written to ``build/seeds``, and the signal
-    that ended the runs early, if one did: the seeds not reached then count as failures. Raises
-    ``ReproductionError`` as ``reproduce`` does, and ``ValueError`` for no seeds.
+    The run is an ordinary one (``reproduce``, which takes ``options``): spread over workers, kept under
+    ``build/runs``, and left out where its results are fresh. Returns one ``Stability`` a paper, also written
+    to ``build/seeds``, and the signal that ended the run early, if one did: the seeds not reached then count
+    as failures. Raises ``ReproductionError`` as ``reproduce`` does, and ``ValueError`` for no seeds.
     """
     seeds = tuple(dict.fromkeys(seeds))
     if not seeds:
         raise ValueError("seeds=(): expected at least one seed")
     results = {paper.slug: Stability(paper.slug, profile, seeds) for paper in papers}
+    variants = [Variant(profile, seed, device) for seed in seeds]
     stopped: int | None = None
-    for number, seed in enumerate(seeds, start=1):
-        variant = Variant(profile, seed, device)
-        if stopped is None:
-            console.print(f"seed {seed} ({number} of {len(seeds)})", highlight=False)
-            summary = run(
-                project, list(papers), variant, console=console, workers=workers, limit=limit, wait=wait
-            )
-            stopped = summary.signal
-        else:
-            summary = Summary(stopped=[paper.slug for paper in papers])
+    for variant, summary in run(project, list(papers), variants, console=console, **options).items():
+        stopped = summary.signal
         for slug, result in results.items():
             if slug in summary.failures:
-                result.failures[seed] = summary.failures[slug]
+                result.failures[variant.seed] = summary.failures[slug]
             elif slug in summary.stopped:
-                result.failures[seed] = "stopped before its end."
+                result.failures[variant.seed] = "stopped before its end."
             else:
-                _take(result, seed, variant.outputs(project) / slug)
+                _take(result, variant.seed, variant.outputs(project) / slug)
     for result in results.values():
         content = json.dumps(result.report(), indent=1, ensure_ascii=False) + "\n"
         store_file(report_file(project, profile, device, result.slug), content.encode())

@@ -17,17 +17,40 @@ from touchstone.reproduce.register import Paper
 _MOST_NUMBERS = 6
 
 
+@dataclass(frozen=True)
+class Change:
+    """A check whose verdict is another one now."""
+
+    check: str
+    before: str
+    after: str
+    """A verdict, or ``missing``."""
+    numbers: tuple[tuple[str, str, str], ...] = ()
+    """Of each number that differs: its name, its value before and after."""
+
+    def line(self) -> str:
+        told = "; ".join(_told(number) for number in self.numbers[:_MOST_NUMBERS])
+        return f"{self.check}: {self.before} → {self.after}{f' ({told})' if told else ''}."
+
+
 @dataclass
 class Comparison:
-    """One paper: what verify found. ``drift`` fails, ``remarks`` do not."""
+    """One paper: what verify found. ``problems`` and ``changes`` fail, ``remarks`` do not."""
 
     slug: str
     source: str = ""
     """Which run was compared, such as ``full`` or ``quick``."""
-    drift: list[str] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """Why verdicts could not be compared."""
     remarks: list[str] = field(default_factory=list)
     compared: int = 0
     """How many checks both sides have."""
+
+    @property
+    def drift(self) -> list[str]:
+        """Everything that fails, each as a sentence."""
+        return [*self.problems, *(change.line() for change in self.changes)]
 
     def lines(self) -> list[str]:
         return [f"{self.slug}: {line}" for line in (*self.drift, *self.remarks)]
@@ -44,7 +67,9 @@ def verify(
     ``ReproductionError`` when git or the commit cannot be had.
     """
     committed = _committed_ledgers(project, against)
-    planners = [Planner(project, variant) for variant in _variants(profile)]
+    first, *others = _variants(profile)
+    planners = [Planner(project, first)]
+    planners += [Planner(project, variant, like=planners[0]) for variant in others]
     found = []
     for paper in papers:
         if paper.slug in committed or paper.notebook(project).exists():
@@ -66,7 +91,7 @@ def _compare(
 ) -> Comparison:
     result = Comparison(paper.slug)
     if not paper.notebook(project).exists():
-        result.drift.append(f"its ledger is committed in {against}, but its notebook is gone.")
+        result.problems.append(f"its ledger is committed in {against}, but its notebook is gone.")
         return result
     reasons = []
     for planner in planners:
@@ -77,7 +102,7 @@ def _compare(
         if planner.variant != Variant("full", device="cpu"):
             reasons.append(f"{planner.variant.label}: {stale}")
     else:
-        result.drift.append(
+        result.problems.append(
             f"nothing fresh to compare ({'; '.join(reasons)}). Run `touchstone reproduce {paper.slug}` first."
         )
         return result
@@ -86,7 +111,7 @@ def _compare(
     try:
         fresh = read_ledger((folder / LEDGER).read_bytes(), paper.slug)
     except (OSError, LedgerError) as error:
-        result.drift.append(f"{project.relative(folder / LEDGER)}: {error}")
+        result.problems.append(f"{project.relative(folder / LEDGER)}: {error}")
         return result
     if committed is None:
         result.remarks.append(f"new: {against} has no ledger of it ({len(fresh['checks'])} checks).")
@@ -94,7 +119,7 @@ def _compare(
     try:
         before = read_ledger(committed, paper.slug, validate=False)
     except LedgerError as error:
-        result.drift.append(f"the committed ledger ({against}): {error}")
+        result.problems.append(f"the committed ledger ({against}): {error}")
         return result
     _compare_ledgers(result, before, fresh)
     return result
@@ -108,13 +133,12 @@ def _compare_ledgers(result: Comparison, before: dict[str, Any], after: dict[str
     moved = []
     for name in old:
         if name not in new:
-            result.drift.append(f"{name}: {old[name]} → missing.")
+            result.changes.append(Change(name, old[name], "missing"))
             continue
         result.compared += 1
         changes = _number_changes(old_checks[name].get("numbers"), new_checks[name].get("numbers"))
         if old[name] != new[name]:
-            told = f" ({'; '.join(changes[:_MOST_NUMBERS])})" if changes else ""
-            result.drift.append(f"{name}: {old[name]} → {new[name]}{told}.")
+            result.changes.append(Change(name, old[name], new[name], tuple(changes)))
         elif changes and same_run:
             moved.append(name)
     for name in new:
@@ -124,25 +148,37 @@ def _compare_ledgers(result: Comparison, before: dict[str, Any], after: dict[str
         result.remarks.append(f"same verdicts, other numbers: {', '.join(moved)}.")
 
 
-def _number_changes(before: Any, after: Any, name: str = "") -> list[str]:
-    """The numbers that differ, each as ``name before → after``."""
+def _number_changes(before: Any, after: Any, name: str = "") -> list[tuple[str, str, str]]:
+    """The numbers that differ: name, before, after."""
     if isinstance(before, dict) and isinstance(after, dict):
         keys = [*before, *(key for key in after if key not in before)]
         return [
-            line
+            change
             for key in keys
-            for line in _number_changes(
+            for change in _number_changes(
                 before.get(key), after.get(key), f"{name}.{key}" if name else str(key)
             )
         ]
     if before == after:
         return []
-    return [f"{name} {_short(before)} → {_short(after)}".strip()]
+    return [(name, _short(before), _short(after))]
+
+
+def _told(number: tuple[str, str, str]) -> str:
+    name, before, after = number
+    return f"{name} {before} → {after}".strip()
 
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def commit_of(project: Project, revision: str) -> str:
+    """The full name of the commit that ``revision`` names."""
+    return (
+        _git(project, "rev-parse", "--verify", "--end-of-options", f"{revision}^{{commit}}").decode().strip()
+    )
 
 
 def _committed_ledgers(project: Project, revision: str) -> dict[str, bytes]:

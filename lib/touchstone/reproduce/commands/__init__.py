@@ -1,0 +1,1 @@
+"""The commands of ``touchstone``, one subject a file; ``cli`` gathers them."""

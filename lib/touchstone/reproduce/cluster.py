@@ -45,10 +45,9 @@ def connect(
     of Python, of a package, or of this project than ``expected``.
     """
     try:
+        from distributed import Client
         from distributed.comm.addressing import parse_address
         from distributed.comm.registry import get_backend
-
-        from distributed import Client
     except ImportError:
         raise ReproductionError(_NO_DASK) from None
     for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:

@@ -3,8 +3,10 @@
 PYTHON  ?= python3
 PROFILE ?= full
 SEED    ?= 0
+SEEDS   ?=
 DEVICE  ?= auto
 JOBS    ?= 2
+SCHEDULER ?=
 GPU     ?=
 PAPERS  ?=
 AGAINST ?= HEAD
@@ -29,7 +31,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  options: PROFILE=full|quick|gpu SEED=0 JOBS=2 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root PYTEST=-x"
+	@echo "  options: PROFILE=full|quick|gpu SEED=0 SEEDS=A..B JOBS=2 SCHEDULER=tcp://HOST:8786 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root PYTEST=-x"
 
 setup: $(READY)  ## make the environment in .venv (GPU=cuda12 or GPU=cuda13 adds CuPy)
 
@@ -51,7 +53,7 @@ $(BASE)-%: $(BASE)
 	@touch $@
 
 reproduce: $(READY)  ## run every stale notebook and write its figures and verdicts
-	@$(BIN)/touchstone reproduce $(PAPERS) --profile $(PROFILE) --seed $(SEED) --device $(DEVICE) --jobs $(JOBS)
+	@$(BIN)/touchstone reproduce $(PAPERS) --profile $(PROFILE) $(if $(SEEDS),--seeds $(SEEDS),--seed $(SEED)) --device $(DEVICE) --jobs $(JOBS) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
 
 verify: $(READY)  ## compare the verdicts just computed with the committed ones
 	@$(BIN)/touchstone verify $(PAPERS) --profile $(PROFILE) --against $(AGAINST)

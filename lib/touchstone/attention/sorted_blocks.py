@@ -45,9 +45,9 @@ def sorted_block_attention(
     from ``sorted_lsh_mask``. With a single block it is exact, whatever m. NumPy arrays run on ``workers``
     threads, BLAS held to one each, with the same result for every number of them.
 
-    Cost: n (b + m) (d + c) multiply-adds and n (b + m) exponentials, b the block of ``mask``; beside input
-    and output every worker holds (b + m) max(b, ``ROWS_PER_STEP``) logits. Raises ``ValueError`` for shapes
-    that do not fit and m below 1, ``TypeError`` unless the arrays are real floating.
+    Cost: n (b + m) (d + c) multiply-adds and n (b + m) exponentials, b the block of ``mask``. Memory: the
+    output twice, once in sorted order, and (b + m) max(b, ``ROWS_PER_STEP``) logits for every worker. Raises
+    ``ValueError`` for shapes that do not fit and m below 1, ``TypeError`` unless arrays are real floating.
 
     Source: hyper-attention, limits and pitfalls (the practical variant).
     """

@@ -4,7 +4,7 @@
     python benchmarks/hyper_attention.py
 
 Float32, d = 64 columns of keys and of values, values Gaussian. First *planted* inputs: keys uniform on the
-sphere, every query ln n times the key of its partner, so that the partner's weight is about a half. Then
+sphere, every query ln n times the key of its partner, so that the partner's weight is 0.25 to 0.37. Then
 *Gaussian* ones, logits of standard deviation 1, where there is nothing to find. The peer is
 `scaled_dot_product_attention`, the fastest exact attention on CPU that we know of, with as many threads as we
 take. It never holds the n x n matrix either.

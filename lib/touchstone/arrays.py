@@ -13,7 +13,9 @@ import hashlib
 import importlib
 import importlib.util
 import math
-from collections.abc import Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -295,21 +297,18 @@ def map_rows(
         result = f(*(x[start : min(start + block, n), ...] for x in arrays))
         return result if isinstance(result, tuple) else (result,)
 
-    accumulate = _Results(n, reduce)
+    results = _Results(n, reduce)
     if workers == 1 or len(starts) == 1 or not isinstance(arrays[0], np.ndarray):
         for start in starts:
-            accumulate.add(start, run(start))
+            results.add(start, run(start))
     else:
         with single_threaded_blas(), ThreadPoolExecutor(workers) as pool:
-            window: list[tuple[int, Any]] = []
-            for start in starts:
-                window.append((start, pool.submit(run, start)))
-                if len(window) > workers:  # bounded: never more results alive than workers + 1
-                    at, future = window.pop(0)
-                    accumulate.add(at, future.result())
-            for at, future in window:
-                accumulate.add(at, future.result())
-    result = accumulate.result
+            if results.in_any_order:
+                _each_its_next(pool, workers, starts, lambda start: results.add(start, run(start)))
+            else:
+                for start, part in _in_order(pool, workers, starts, run):
+                    results.add(start, part)
+    result = results.result
     return tuple(result) if len(result) > 1 else result[0]
 
 
@@ -326,12 +325,18 @@ class _Results:
 
     def __init__(self, n: int, reduce: str | Sequence[str]) -> None:
         self.n, self.reduce = n, reduce
+        self.in_any_order = all(r == "concatenate" for r in ([reduce] if isinstance(reduce, str) else reduce))
         self.result: list[Array] = []
+        self._first = threading.Lock()
 
     def add(self, start: int, part: tuple[Array, ...]) -> None:
-        each, first = reductions(self.reduce, len(part)), not self.result
-        if first:  # this block tells the shapes
-            self.result = [a if r == "sum" else self._rows_like(a) for r, a in zip(each, part, strict=True)]
+        each = reductions(self.reduce, len(part))
+        with self._first:
+            first = not self.result
+            if first:  # this block tells the shapes
+                self.result = [
+                    a if r == "sum" else self._rows_like(a) for r, a in zip(each, part, strict=True)
+                ]
         for i, (r, a) in enumerate(zip(each, part, strict=True)):
             if r == "concatenate":
                 self.result[i][start : start + a.shape[0], ...] = a
@@ -341,3 +346,37 @@ class _Results:
     def _rows_like(self, a: Array) -> Array:
         shape, device = (self.n, *a.shape[1:]), array_api_compat.device(a)
         return namespace(a).empty(shape, dtype=a.dtype, device=device)
+
+
+def _each_its_next(
+    pool: ThreadPoolExecutor, workers: int, starts: Sequence[int], work: Callable[[int], None]
+) -> None:
+    """``work`` on every block; a thread goes on to the next block by itself and waits for nobody."""
+    remaining = iter(starts)
+
+    def loop() -> None:
+        try:
+            for start in remaining:
+                work(start)
+        finally:
+            deque(remaining, maxlen=0)  # after an error nobody begins another block
+
+    try:
+        for future in [pool.submit(loop) for _ in range(workers)]:
+            future.result()
+    finally:
+        deque(remaining, maxlen=0)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, workers: int, starts: Sequence[int], run: Callable[[int], Any]
+) -> Iterator[tuple[int, Any]]:
+    """Each block and its result, in the order of the blocks; never more results alive than workers + 1."""
+    window: deque[tuple[int, Any]] = deque()
+    for start in starts:
+        window.append((start, pool.submit(run, start)))
+        if len(window) > workers:
+            at, future = window.popleft()
+            yield at, future.result()
+    for at, future in window:
+        yield at, future.result()

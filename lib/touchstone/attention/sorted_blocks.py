@@ -23,8 +23,9 @@ from touchstone.attention.sorted_mask import SortedMask
 
 Array = Any
 
-ROWS_PER_STEP = 256
-"""Queries that are handled together, where blocks are smaller: enough for products to run at full speed."""
+LOGITS_PER_STEP = 2**18
+"""Logits that are held together, where blocks are smaller: enough for products to run at full speed, and few
+enough to stay in a processor's cache."""
 
 
 def sorted_block_part(
@@ -46,8 +47,9 @@ def sorted_block_attention(
     threads, BLAS held to one each, with the same result for every number of them.
 
     Cost: n (b + m) (d + c) multiply-adds and n (b + m) exponentials, b the block of ``mask``. Memory: the
-    output twice, once in sorted order, and (b + m) max(b, ``ROWS_PER_STEP``) logits for every worker. Raises
-    ``ValueError`` for shapes that do not fit and m below 1, ``TypeError`` unless arrays are real floating.
+    output twice, once in sorted order, and (b + m) b logits, or ``LOGITS_PER_STEP`` where that is more, for
+    every worker. Raises ``ValueError`` for shapes that do not fit and m below 1, ``TypeError`` unless arrays
+    are real floating.
 
     Source: hyper-attention, limits and pitfalls (the practical variant).
     """
@@ -97,7 +99,8 @@ class _Rows:
         queries, keys = self.mask.query_order, self.mask.key_order
         b = self.mask.block
         whole, more_queries, more_keys = self.mask.squares()
-        step = b * max(1, ROWS_PER_STEP * block_factor(self.Q) // b)
+        square = b * (b + len(self.blocks))
+        step = b * max(1, LOGITS_PER_STEP * block_factor(self.Q) // square)
         if whole:
             squares = queries[: whole * b], keys[: whole * b]
             yield map_rows(lambda q, k: result(self._part(q, k, b)), *squares, block=step, workers=workers)

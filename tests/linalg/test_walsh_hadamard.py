@@ -206,7 +206,10 @@ def test_blocks_and_threads_change_nothing(monkeypatch, workers, bits, columns):
         (2**14, 70, 1, "float32", [[(0, 64), (64, 70)]]),
         (2**20, 17, 1, "float64", [[(0, 8), (8, 16), (16, 17)]]),  # but no fewer than eight
         (16, 8, 1, "float64", [[(0, 8)]]),
-        (16, 7, 1, "float64", [[(i, i + 1) for i in range(7)]]),  # few columns go one by one
+        (2**11, 7, 1, "float64", [[(i, i + 1) for i in range(7)]]),  # few columns go one by one
+        (2**10, 7, 1, "float64", [[(0, 7)]]),  # unless they are short
+        (2**11, 4, 1, "float64", [[(0, 4)]]),
+        (2**11, 5, 1, "float64", [[(i, i + 1) for i in range(5)]]),
         (2**14, 0, 2, "float64", [[]]),
         (2**14, 64, 2, "float64", [[(0, 32)], [(32, 64)]]),
         (2**15, 16, 4, "float64", [[(0, 8)], [(8, 16)]]),  # no thread for fewer than eight columns

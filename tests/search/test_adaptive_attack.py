@@ -255,3 +255,21 @@ def test_bad_arguments():
     for probes in (0, True, 2.0):
         with pytest.raises(ValueError, match="probes="):
             finite_difference(0.1, 0.1, probes=probes)
+
+
+def test_the_least_that_is_allowed():
+    """One probe a step, and a box of one point."""
+    found = adaptive_attack(
+        lambda q: q[:, 0], lambda q: 0.0, np.zeros((1, 1)), 3, finite_difference(0.1, 1, probes=1),
+        np.random.default_rng(0),
+    )  # fmt: skip
+    np.testing.assert_allclose(found.query, [[1.0]])
+    found = adaptive_attack(
+        lambda q: np.sum(q, axis=1),
+        lambda q: 0.0,
+        np.zeros((1, 2)),
+        20,
+        coordinate(3, 3),
+        np.random.default_rng(0),
+    )
+    np.testing.assert_array_equal(found.query, [[3.0, 3.0]])

@@ -173,6 +173,13 @@ def test_the_first_rows_are_a_smaller_sketch():
         assert stats.chisquare(counts).pvalue > 1e-6
 
 
+def test_the_most_rows_that_a_number_names():
+    S = tensor_srht(5, (2,) * 62, rng(), like=np)
+    assert S.shape == (5, 2**62)
+    with pytest.raises(ValueError, match="at most 2\\^62 rows"):
+        tensor_srht(5, (2,) * 63, rng(), like=np)
+
+
 def test_more_rows_than_memory_holds():
     shape = (2**10, 2**10, 2**10, 2**10, 2**10, 2**10)
     S = tensor_srht(7, shape, rng(), like=np)

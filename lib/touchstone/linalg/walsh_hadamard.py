@@ -31,7 +31,10 @@ NUMBERS_FOR_BLAS = 1 << 14
 """Numbers from which on BLAS, which might take several threads, is told to take one."""
 
 LEAST_WIDTH = 8
-"""Columns from which on they are transformed together; fewer go one by one."""
+"""Columns from which on they are transformed together; fewer go one by one, unless they are short."""
+
+NUMBERS_AT_ONCE = 1 << 13
+"""Numbers up to which a few columns go together as well: there the calls cost more than slim products."""
 
 NUMBERS_PER_GPU_BLOCK = 1 << 26
 """Numbers in the columns that libraries other than NumPy transform at a time."""
@@ -135,8 +138,8 @@ def on_blocks(
     """``run(columns, buffers)`` for blocks of columns of a matrix of ``shape``, on some threads."""
     rows, columns = shape
     step = 1
-    if columns >= LEAST_WIDTH:
-        threads = min(workers, columns // LEAST_WIDTH, max(1, rows * columns // NUMBERS_PER_THREAD))
+    if columns >= LEAST_WIDTH or 1 < columns <= NUMBERS_AT_ONCE // rows:
+        threads = max(1, min(workers, columns // LEAST_WIDTH, rows * columns // NUMBERS_PER_THREAD))
         step = min(max(BYTES_PER_BLOCK // (rows * dtype.itemsize), LEAST_WIDTH), -(-columns // threads))
     blocks = [slice(start, min(start + step, columns)) for start in range(0, columns, step)]
     threads = max(1, min(workers, len(blocks), rows * columns // NUMBERS_PER_THREAD))

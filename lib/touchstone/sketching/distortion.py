@@ -48,7 +48,12 @@ def inner_product_error(S: Sketch, G: Array, H: Array, *, rows: Sequence[int] | 
     xp = namespace(G, H)
     if tuple(G.shape) != tuple(H.shape):
         raise ValueError(f"H of shape {tuple(H.shape)}: expected {tuple(G.shape)}, that of G")
-    kept = prefix_inner_products(S @ G, S @ H, [S.shape[0]] if rows is None else rows)
+    # all columns in one product: slim ones cost mostly the call
+    both = S @ xp.concat([_columns(G), _columns(H)], axis=1)
+    k = both.shape[1] // 2
+    shape = (both.shape[0], *G.shape[1:])
+    X, Y = xp.reshape(both[:, :k], shape), xp.reshape(both[:, k:], shape)
+    kept = prefix_inner_products(X, Y, [S.shape[0]] if rows is None else rows)
     true = xp.sum(G * H, axis=0)
     size = xp.linalg.vector_norm(G, axis=0) * xp.linalg.vector_norm(H, axis=0)
     result = (kept - true) / xp.where(size > 0, size, xp.ones_like(size))
@@ -83,3 +88,7 @@ def prefix_inner_products(X: Array, Y: Array, rows: Sequence[int]) -> Array:
         total = total + xp.sum(products[done:r, ...], axis=0)
         sums[r], done = total * (m / r), r
     return xp.stack([sums[r] for r in rows])
+
+
+def _columns(X: Array) -> Array:
+    return X[:, None] if X.ndim == 1 else X

@@ -101,3 +101,9 @@ def test_refusals(arguments, message):
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="A of dtype"):
         least_squares(np.ones((3, 2), dtype=int), np.ones(3))
+
+
+def test_without_a_tolerance_all_directions_count():
+    A = np.diag([1.0, 1e-14])
+    np.testing.assert_allclose(least_squares(A, np.ones(2), rtol=0), [1, 1e14])
+    np.testing.assert_allclose(least_squares(A, np.ones(2)), [1, 0], atol=1e-12)

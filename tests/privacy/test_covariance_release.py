@@ -519,6 +519,7 @@ def test_exact_allowed_samples_at_the_ends():
     assert exact_allowed_samples([5.0], 0.1, 1e-5) == 0
     assert exact_allowed_samples([1e-9], 1.0, 0.5, most=7) == 7
     assert exact_allowed_samples([1e-9], 1.0, 0.5, most=1) == 1
+    assert exact_allowed_samples([0.0], 1.0, 0.5) == 2**30
     # one sample is private, two are not: 0.041 and 0.069 against 0.05
     assert row_change_privacy_delta([0.3], 1, 0.1) < 0.05 < row_change_privacy_delta([0.3], 2, 0.1)
     assert exact_allowed_samples([0.3], 0.1, 0.05) == 1

@@ -140,6 +140,14 @@ def test_a_small_budget_misses_rows_and_a_second_round_helps():
     assert np.all(once.search[once.found == 0] == 0)
 
 
+def test_one_round_is_one_search():
+    result = find_all_queries(2**10, 1, np.random.default_rng(0), 500, budget=0.5)
+    calls, success = search_queries(2**10, np.array([1]), np.random.default_rng(0), 500, budget=16)
+    assert 0 < np.mean(success) < 0.9
+    np.testing.assert_array_equal(result.found, success[0])
+    np.testing.assert_array_equal(result.search, np.where(success, calls, 0)[0])
+
+
 def test_nothing_to_find_is_certified():
     result = find_all_queries(100, 0, np.random.default_rng(0), 3)
     assert list(result.search) == [0, 0, 0]

@@ -9,6 +9,7 @@ import pytest
 from touchstone.arrays import to_host
 from touchstone.instances.matrices import matrix_with_spectrum, random_rows
 from touchstone.linalg.leverage import leverage_scores
+from touchstone.sketching import repeated_halving as repeated_halving_module
 from touchstone.sketching.repeated_halving import ROWS_PER_COLUMN, repeated_halving
 
 
@@ -99,6 +100,12 @@ def test_rows_outside_the_sample_get_one():
     scores, _ = repeated_halving(A, 8.0, np.random.default_rng(3))
     assert scores[7] == pytest.approx(1, abs=1e-12)
     assert np.sum(scores) < 15
+
+
+@pytest.mark.parametrize(("share", "alien"), [(0.9e-9, False), (1.2e-9, True)])
+def test_a_row_is_outside_from_a_billionth_on(share, alien):
+    A, sample = np.array([[1.0, share]]), np.array([[10.0, 0.0]])
+    assert repeated_halving_module._scores(A, sample, 1e-10)[0] == pytest.approx(1 if alien else 0.01)
 
 
 def test_an_empty_sample_knows_no_row():

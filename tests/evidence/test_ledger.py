@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 
 import jsonschema
 import pytest
@@ -105,3 +107,13 @@ def test_dump_ends_in_a_newline_and_is_plain_json():
     assert content.endswith(b"}\n")
     assert json.loads(content) == encoded({"b": 1, "a": float("inf"), "é": 2**80})
     assert list(json.loads(content)) == ["b", "a", "é"]
+
+
+def test_a_ledger_is_judged_without_the_grammars_of_addresses():
+    """They take more than a second to build, in every kernel; afterwards they can be had as ever."""
+    script = (
+        "import sys; from touchstone.evidence import ledger; ledger._validator(); "
+        "assert 'jsonschema' in sys.modules and 'lark' not in sys.modules; "
+        "assert sys.modules.get('rfc3987_syntax', 0) is not None"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

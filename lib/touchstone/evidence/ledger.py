@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from touchstone.evidence.errors import LedgerError
+from touchstone.evidence.imports import without_grammars
 from touchstone.evidence.numbers import encoded
 
 SCHEMA_VERSION = 1
@@ -32,7 +33,8 @@ def schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Any:
-    import jsonschema  # a tenth of a second: only when a ledger is at hand
+    with without_grammars():
+        import jsonschema  # a tenth of a second: only when a ledger is at hand
 
     return jsonschema.Draft202012Validator(schema())
 

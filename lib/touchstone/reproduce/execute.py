@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from touchstone.evidence.imports import without_grammars
 from touchstone.reproduce.artefacts import collect
 from touchstone.reproduce.ledgers import LEDGER, LedgerError, read_ledger
-from touchstone.reproduce.quick_imports import without_address_grammar
 from touchstone.reproduce.scratch import scratch_folders
 
 _LAST_LINES = 15
@@ -210,7 +210,7 @@ class _End:
 
 def _execute(job: Job, kernel: Any, report: Callable[..., None]) -> _End:
     """Run all cells; imports what that takes while the kernel starts."""
-    with without_address_grammar():
+    with without_grammars():
         import nbformat
         from nbclient.exceptions import CellTimeoutError, DeadKernelError
         from papermill.clientwrap import PapermillNotebookClient

@@ -7,8 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from touchstone.reproduce.quick_imports import without_address_grammar
-
 LEDGER = "ledger.json"
 VERDICTS = ("supported", "refuted", "inconclusive", "out of reach")
 
@@ -89,7 +87,6 @@ def _validate(ledger: dict[str, Any]) -> None:
     from touchstone.evidence.ledger import validate
 
     try:
-        with without_address_grammar():
-            validate(ledger)
+        validate(ledger)
     except errors.LedgerError as error:
         raise LedgerError(f"{str(error).splitlines()[0]} (the schema of ledgers)") from None

@@ -99,12 +99,20 @@ def test_the_front_page_of_an_empty_collection(specimen: Any) -> None:
 
 
 def test_papers_by_topic(collection: Collection) -> None:
-    text = pages.papers(collection)
+    text = pages.papers(collection, Typesetter())
     assert text.index("## Attention") < text.index("## Privacy") < text.index("## Society")
     assert "On epsilon-paper" in text.split("## Society")[1]
     assert "papers/epsilon-paper" not in text
     assert "Ada One and Ben Two, 2023" in text
     assert "not run yet" in text
+
+
+def test_formulas_in_titles_are_set(specimen: Any, build: Any) -> None:
+    build.fill(specimen)
+    specimen.register("zeta-paper", "society", r"Regression with $\ell_\infty$ Guarantee")
+    text = pages.papers(collect(specimen.project, Variant()), Typesetter())
+    assert "Regression with <math" in text
+    assert "$" not in text
 
 
 def test_the_gallery_shows_every_figure_once(collection: Collection) -> None:

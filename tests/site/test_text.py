@@ -51,3 +51,4 @@ def test_what_cannot_be_typeset_is_shown_and_remembered_once() -> None:
 
 def test_plain_text_for_titles() -> None:
     assert plain("Slope  $0.01$\n at most") == "Slope 0.01 at most"
+    assert plain(r"Regression with $\ell_\infty$ Guarantee, $\ell_p$") == "Regression with ℓ∞ Guarantee, ℓₚ"

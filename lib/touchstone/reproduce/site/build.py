@@ -142,7 +142,7 @@ def write_sources(collection: Collection, typeset: Typesetter, source: Path, ext
     texts["index.md"] = pages.index(collection, typeset, others, bool(modules))
     texts["verdicts.md"] = pages.verdicts(collection, typeset)
     texts["findings.md"] = pages.findings(collection, typeset)
-    texts["papers.md"] = pages.papers(collection)
+    texts["papers.md"] = pages.papers(collection, typeset)
     texts["gallery.md"] = pages.gallery(collection, typeset)
     for name, text in texts.items():
         _write(source / name, text.encode())

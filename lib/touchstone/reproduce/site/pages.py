@@ -66,7 +66,9 @@ def index(collection: Collection, typeset: Typesetter, guides: list[str], module
             ),
             "## Papers tested so far",
             "",
-            raw(_paper_list(tested)) if tested else "None yet: `make reproduce` runs the notebooks.\n",
+            raw(_paper_list(tested, typeset))
+            if tested
+            else "None yet: `make reproduce` runs the notebooks.\n",
             "## Where to go",
             "",
             raw(
@@ -134,7 +136,7 @@ def findings(collection: Collection, typeset: Typesetter) -> str:
 def _finding(found: Finding, typeset: Typesetter, *, brief: bool = False) -> str:
     check, entry = found.check, found.check.entry
     page = f"papers/{check.paper.slug}.html"
-    link = f'<a href="{page}#check-{escape(check.id)}">{escape(check.paper.title)}</a>'
+    link = f'<a href="{page}#check-{escape(check.id)}">{typeset.sentence(check.paper.title)}</a>'
     told = entry["seen"] or entry["sentence"]
     lead = {"refuted": "Seen instead.", "supported": "Found."}.get(check.verdict, "Seen.")
     drawing = (
@@ -170,7 +172,7 @@ def _finding(found: Finding, typeset: Typesetter, *, brief: bool = False) -> str
     )
 
 
-def papers(collection: Collection) -> str:
+def papers(collection: Collection, typeset: Typesetter) -> str:
     """All papers of the register by topic, those with a page first."""
     parts = [
         "# Papers\n",
@@ -181,9 +183,10 @@ def papers(collection: Collection) -> str:
         there = [entry for entry in entries if entry.has_page]
         parts.append(f"## {_title(topic)}\n")
         if there:
-            parts.append(raw(_paper_list(there)))
+            parts.append(raw(_paper_list(there, typeset)))
         waiting = "".join(
-            f'<li>{escape(entry.paper.title)} <span class="ts-where">{escape(_short(entry))}</span></li>'
+            f"<li>{typeset.sentence(entry.paper.title)} "
+            f'<span class="ts-where">{escape(_short(entry))}</span></li>'
             for entry in entries
             if not entry.has_page
         )
@@ -195,9 +198,9 @@ def papers(collection: Collection) -> str:
     return "\n".join(parts)
 
 
-def _paper_list(entries: list[Entry]) -> str:
+def _paper_list(entries: list[Entry], typeset: Typesetter) -> str:
     rows = "".join(
-        f'<li><a href="papers/{entry.slug}.html">{escape(entry.paper.title)}</a> '
+        f'<li><a href="papers/{entry.slug}.html">{typeset.sentence(entry.paper.title)}</a> '
         "<span "
         f'class="ts-where">{escape(_short(entry))}</span><br>{pills(entry.counts) or "not run yet"}</li>'
         for entry in entries
@@ -228,7 +231,7 @@ def gallery(collection: Collection, typeset: Typesetter) -> str:
                 {**drawing, "width": "half"},
                 root="",
                 caption=f"{typeset.sentence(drawing['title'])} "
-                f'<a href="papers/{entry.slug}.html">{escape(entry.paper.title)}</a>',
+                f'<a href="papers/{entry.slug}.html">{typeset.sentence(entry.paper.title)}</a>',
             )
             for entry in entries
             if entry.has_page

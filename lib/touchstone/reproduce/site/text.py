@@ -63,6 +63,14 @@ def _marked(text: str) -> str:
     )
 
 
+_SIGNS = {r"\ell": "ℓ", r"_\infty": "∞", r"\infty": "∞", "_p": "ₚ", "_1": "₁", "_2": "₂"}
+
+
 def plain(text: str) -> str:
-    """The text without dollar signs, for places that take no mathematics, such as a title."""
+    """The text without dollar signs, for places that take no mathematics, such as a title or an option."""
+    for match in FORMULA.finditer(text):
+        shown = match["display"] or match["inline"]
+        for latex, sign in _SIGNS.items():
+            shown = shown.replace(latex, sign)
+        text = text.replace(match[0], shown)
     return re.sub(r"\s+", " ", text.replace("$", "")).strip()

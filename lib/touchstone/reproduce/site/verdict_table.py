@@ -8,7 +8,7 @@ from html import escape
 from touchstone.reproduce.ledgers import VERDICTS
 from touchstone.reproduce.site.collect import Check, count
 from touchstone.reproduce.site.parts import MARKS, css, pill
-from touchstone.reproduce.site.text import Typesetter
+from touchstone.reproduce.site.text import Typesetter, plain
 
 _COLUMNS = (
     ("verdict", "Verdict"),
@@ -35,7 +35,7 @@ def _filters(checks: tuple[Check, ...]) -> str:
     )
     kinds = sorted({check.entry["kind"] for check in checks})
     topics = sorted({check.paper.topic for check in checks})
-    titles = {check.paper.slug: check.paper.title for check in checks}
+    titles = {check.paper.slug: plain(check.paper.title) for check in checks}
     papers = sorted(titles.items(), key=lambda item: item[1].lower())
     return (
         '<form class="ts-filters" id="ts-filters" role="search" aria-label="Filter the verdicts" hidden>'
@@ -76,7 +76,7 @@ def _row(check: Check, typeset: Typesetter, pages: set[str]) -> str:
     entry, paper = check.entry, check.paper
     key = escape(check.key)
     seen = f'<p class="ts-seen">{typeset.sentence(entry["seen"])}</p>' if entry["seen"] else ""
-    title = escape(paper.title)
+    title = typeset.sentence(paper.title)
     if paper.slug in pages:
         title = f'<a href="papers/{paper.slug}.html#check-{escape(check.id)}">{title}</a>'
     words = escape(

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import special
 
-from touchstone.evidence.errors import CheckError
 from touchstone.linalg import spectra
 from touchstone.sketching import gaussian, heavy_hitters, sparse_embedding
 
@@ -150,9 +149,5 @@ def sixteen_times_as_wide(monkeypatch):
 def test_a_planted_mistake_turns_a_verdict(run_notebook, monkeypatch, mistake, turned):
     mistake(monkeypatch)
     with np.errstate(all="ignore"):
-        try:
-            found = run_notebook(NOTEBOOK, until=turned, profile="quick", device="cpu")
-        except CheckError as error:  # a threshold that leaves the grid stops the notebook
-            assert "hold a crossing" in str(error)  # noqa: PT017
-            return
+        found = run_notebook(NOTEBOOK, until=turned, profile="quick", device="cpu")
     assert found[turned] != "supported"

@@ -12,7 +12,7 @@ from scipy import stats
 from touchstone.arrays import to_host
 from touchstone.counting.array import count, counted
 from touchstone.counting.shapes import shape_only
-from touchstone.sketching.heavy_hitters import CountSketchTable, lp_norm_estimate
+from touchstone.sketching.heavy_hitters import CountSketchTable, lp_norm_estimate, median_network
 from touchstone.sketching.polynomial_hash import PRIME, polynomial_hash
 
 
@@ -100,18 +100,35 @@ def test_medians_of_many_rows(rows):
     x = rng(7).normal(size=9000)
     at = table.places(np.arange(9000))
     table.update(at, x)
-    found = np.take(table.cells, at.index) * at.signs
-    np.testing.assert_array_equal(table.query(at), np.median(found, axis=1))
+    found = np.take(np.stack([table.cells, -table.cells], axis=2), at.index)
+    np.testing.assert_array_equal(table.query(at), np.median(found, axis=0))
 
 
-def test_a_median_by_exchanges_costs_a_comparison_for_each_ordered_pair():
+@pytest.mark.parametrize("c", range(1, 16))
+def test_networks_put_the_middle_in_the_middle(c):
+    """Every pattern of noughts and ones suffices for numbers of any kind (the 0-1 principle)."""
+    rows = list((np.arange(2**c) >> np.arange(c)[:, None] & 1).astype(float))
+    expected = np.median(rows, axis=0)
+    for i, j, low, high in median_network(c):
+        assert 0 <= i < j < c
+        assert low or high
+        first, second = rows[i], rows[j]
+        # what is not asked for is lost
+        rows[i] = np.minimum(first, second) if low else np.full(2**c, np.nan)
+        rows[j] = np.maximum(first, second) if high else np.full(2**c, np.nan)
+    np.testing.assert_array_equal((rows[(c - 1) // 2] + rows[c // 2]) / 2, expected)
+
+
+def test_a_median_by_exchanges_costs_the_comparisons_of_its_network():
     x, items = shape_only(20), shape_only(20, dtype="int64")
-    for rows, comparisons in ((5, 5 * 4), (15, 15 * 14), (16, 16 * 4)):
+    for rows, comparisons in ((1, 0), (2, 2), (3, 4), (5, 12), (9, 36), (15, 84), (16, 16 * 4)):
         table = CountSketchTable(rows, 5, rng(), like=x)
         at = table.places(items)
         with count() as costs:
             table.query(at)
         assert costs.comparisons == 20 * comparisons
+        if rows <= 15:
+            assert comparisons == sum(low + high for *_, low, high in median_network(rows))
 
 
 def test_places_serve_several_calls():
@@ -122,16 +139,16 @@ def test_places_serve_several_calls():
     b.update(items, values)
     np.testing.assert_array_equal(a.cells, b.cells)
     np.testing.assert_array_equal(a.query(at), b.query(items))
-    assert at.index.shape == at.signs.shape == (2, 3)
+    assert at.index.shape == (3, 2)
+    np.testing.assert_array_equal(at.items, items)
 
 
 def test_rows_and_signs_differ():
     at = CountSketchTable(3, 64, rng(2), like=np).places(np.arange(400))
-    assert [int(index.min() // 64) for index in at.index.T] == [0, 1, 2]
-    assert [int(index.max() // 64) for index in at.index.T] == [0, 1, 2]
-    assert set(np.unique(at.signs)) == {-1, 1}
-    assert np.abs(np.corrcoef(at.signs.T)[0, 1:]).max() < 0.2
-    assert np.abs(np.corrcoef(at.index.T)[0, 1:]).max() < 0.2
+    assert [int(index.min() // 128) for index in at.index] == [0, 1, 2]
+    assert [int(index.max() // 128) for index in at.index] == [0, 1, 2]
+    assert np.abs(np.corrcoef(at.index % 2)[0, 1:]).max() < 0.2
+    assert np.abs(np.corrcoef(at.index // 2)[0, 1:]).max() < 0.2
 
 
 def test_top_k():
@@ -228,7 +245,7 @@ def test_an_update_touches_one_cell_a_row():
     at = table.places(items)
     with count() as costs:
         table.update(at, x)
-    assert costs.arithmetic == 3 * 20 + 3 * 20 + 3 * 5  # signs, additions, and the cells of the table
+    assert costs.arithmetic == 3 * 20 + 3 * 5 + 3 * 5  # additions, their signs, and the cells of the table
 
 
 # -- norms -----------------------------------------------------------------------------------------------

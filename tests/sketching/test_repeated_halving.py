@@ -137,6 +137,7 @@ def test_on_every_library(xp):
     [
         (np.ones(4), {}, "A of shape"),
         (np.ones((0, 3)), {}, "A of shape"),
+        (np.ones((9, 0)), {}, "A of shape"),
         (np.ones((9, 2)), {"oversample": 0.0}, "oversample=0"),
         (np.ones((9, 2)), {"oversample": math.inf}, "oversample=inf"),
         (np.ones((9, 2)), {"least": 0}, "least=0"),
@@ -145,6 +146,12 @@ def test_on_every_library(xp):
 def test_refusals(A, kwargs, message):
     with pytest.raises(ValueError, match=message):
         repeated_halving(A, **({"oversample": 3.0, "rng": np.random.default_rng(0)} | kwargs))
+
+
+def test_halving_may_go_down_to_a_single_row():
+    scores, levels = repeated_halving(np.ones((8, 1)), 3.0, np.random.default_rng(0), least=1)
+    assert [len(level.rows) for level in levels] == [2, 4, 8]
+    np.testing.assert_allclose(scores, np.clip(scores, 1 / 8, 1))
 
 
 def test_integers_are_refused():

@@ -1,4 +1,4 @@
-"""Where a sharp change sits, and whether curves for different sizes fall onto one another."""
+"""Where a sharp change sits, how that grows with the size, and whether curves fall onto one another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from touchstone.evidence.errors import MeasurementError
+from touchstone.evidence.fits import linear_fit
+from touchstone.evidence.means import Estimate
+from touchstone.evidence.rules.base import series
+from touchstone.evidence.series import Series
 
 GRID = 129
 
@@ -58,20 +62,119 @@ def half_point(x: Iterable[float], rate: Iterable[float], level: float = 0.5) ->
     ``x`` (m,) is positive and strictly increasing, ``rate`` (m,) noisy values of a curve that rises or falls.
     The better of the rising and the falling isotonic regression decides the direction; the crossing is
     interpolated in ``log x``, and a stretch that lies on the level gives its geometric middle. Raises
-    ``MeasurementError`` when the fitted curve does not cross: the grid does not hold the threshold.
+    ``MeasurementError`` when the fitted curve does not cross: the grid does not hold the threshold. Where
+    that may happen, and is a finding, ``half_bracket`` says on which side of the grid it lies.
     """
+    x, rate = _rates(x, rate, level)
+    fits = [isotonic_regression(rate, increasing=rising).x for rising in (True, False)]
+    errors = [float(np.sum((fit - rate) ** 2)) for fit in fits]
+    sign = 1 if errors[0] <= errors[1] else -1
+    fit = fits[0] if sign == 1 else -fits[1]
+    if not _crosses(fit, sign * level):
+        raise MeasurementError(
+            f"rate from {rate[0]:.4g} to {rate[-1]:.4g}: expected the grid of x to hold a crossing of "
+            f"level={level:.4g}"
+        )
+    return _crossing(x, fit, sign * level)
+
+
+def half_bracket(
+    x: Iterable[float], rate: Iterable[float], level: float = 0.5, *, rising: bool
+) -> tuple[float, float]:
+    """Between which two numbers the ``x`` lies at which ``rate`` crosses ``level``.
+
+    Twice the ``half_point`` where the grid holds it, else what is known: (0, ``x[0]``) when the curve has
+    crossed before its grid begins, (``x[-1]``, inf) when it has yet to cross where the grid ends, and
+    (0, inf) for a fitted curve that lies on the level all along. Which of the two sides it is depends on the
+    direction, which a curve without a crossing need not show: ``rising`` states it beforehand.
+
+    Raises ``MeasurementError`` for values out of range, ``ValueError`` for a level that is not finite.
+    """
+    x, rate = _rates(x, rate, level)
+    sign = 1 if rising else -1
+    fit = sign * isotonic_regression(rate, increasing=rising).x
+    if _crosses(fit, sign * level):
+        at = _crossing(x, fit, sign * level)
+        return at, at
+    return (
+        0.0 if fit[0] >= sign * level else float(x[-1]),
+        math.inf if fit[-1] <= sign * level else float(x[0]),
+    )
+
+
+class Thresholds:
+    """Where a change sits at several sizes: a number where a grid held it, a bound where it did not.
+
+    ``x`` (m,) are strictly increasing positive sizes, ``brackets`` (m, 2) what ``half_bracket`` found: twice
+    the same number, or one with 0 below it or infinity above. ``log_x`` (m,) are the logarithms of the sizes,
+    ``nearest`` (m,) the finite end of each bracket and ``known`` (m,) whether it is the threshold itself.
+
+    Raises ``MeasurementError`` for other sizes or brackets.
+    """
+
+    def __init__(self, x: Iterable[Any], brackets: Iterable[tuple[float, float]]) -> None:
+        low, high = np.array(list(brackets), dtype=np.float64).reshape(-1, 2).T
+        self.below, self.above, self.known = low == 0, high == math.inf, low == high
+        if not np.all(self.known ^ self.below ^ self.above) or np.any(self.known & (self.below | self.above)):
+            raise MeasurementError(
+                f"brackets={list(zip(low.tolist(), high.tolist(), strict=True))!r}: expected a number twice, "
+                "or one with 0 below it or infinity above it"
+            )
+        ends = Series(x, np.where(self.above, low, high))
+        self.x, self.log_x, self.nearest = ends.x, ends.log_x, np.array(ends.y)
+
+    def __repr__(self) -> str:
+        return f"Thresholds({len(self.x)} sizes, {int(np.sum(~self.known))} outside their grids)"
+
+    def scaled(self, factors: Iterable[float]) -> Thresholds:
+        """Every threshold times its own positive factor (m,)."""
+        ends = self.nearest * np.asarray(factors, dtype=np.float64)
+        low, high = np.where(self.below, 0.0, ends), np.where(self.above, math.inf, ends)
+        return Thresholds(self.x, zip(low.tolist(), high.tolist(), strict=True))
+
+    def exponent(self, conf: float = 0.99, *, min_sizes: int = 6, min_decades: float = 1.5) -> Estimate:
+        r"""The power of x by which they grow, with an interval for ``IntervalWithin``.
+
+        With all thresholds known it is the slope of their logarithms and Student's t interval at confidence
+        ``conf``. Otherwise the interval covers those of *all* values that the unknown ones may have: a limit
+        beyond it holds, or fails, wherever they are, and one inside it is undecided. The value is then the
+        slope at the nearest ends, one of those possible.
+
+        The lower end of the interval is a concave function of the logarithms y (a linear one less a norm),
+        and the unknown ones range over rays from the nearest ends. So its infimum is its value there, unless
+        some ray alone drives it down, and then it is :math:`-\infty`; the upper end likewise. A single
+        threshold that runs away takes its own scatter with it: with :math:`R^2` that of its indicator on
+        log x, the end follows only if :math:`R^2\ge t^2/(t^2+m-2)`. On evenly spaced sizes none comes near,
+        and one threshold outside its grid leaves the exponent undecided on both sides: take a wider grid.
+
+        Raises ``MeasurementError`` for fewer than ``min_sizes`` sizes or ``min_decades`` decades, as rules
+        about slopes do, ``ValueError`` for a bad ``conf``. Cost: a fit for each unknown threshold.
+        """
+        ends = series(Series(self.x, self.nearest), min_sizes, min_decades)
+        fit = linear_fit(ends.log_x, ends.log_y, conf)
+        low, high = fit.interval
+        for i in np.flatnonzero(~self.known):
+            ray = np.zeros(len(ends))
+            ray[i] = 1.0 if self.above[i] else -1.0
+            start, end = linear_fit(ends.log_x, ray, conf).interval
+            low = -math.inf if start < 0 else low
+            high = math.inf if end > 0 else high
+        return Estimate(fit.slope, (low, high), conf)
+
+
+def _rates(x: Iterable[float], rate: Iterable[float], level: float) -> tuple[np.ndarray, np.ndarray]:
     x, rate = _curve("rate", x, rate, least=0.0)
     if not math.isfinite(level):
         raise ValueError(f"level={level!r}: expected a finite number")
-    fits = [isotonic_regression(rate, increasing=rising).x for rising in (True, False)]
-    errors = [float(np.sum((fit - rate) ** 2)) for fit in fits]
-    fit = fits[0] if errors[0] <= errors[1] else -fits[1]
-    level = level if errors[0] <= errors[1] else -level
-    if not (fit[0] <= level <= fit[-1] and fit[0] < fit[-1]):
-        raise MeasurementError(
-            f"rate from {rate[0]:.4g} to {rate[-1]:.4g}: expected the grid of x to hold a crossing of "
-            f"level={abs(level):.4g}"
-        )
+    return x, rate
+
+
+def _crosses(fit: np.ndarray, level: float) -> bool:
+    """Whether the rising ``fit`` reaches ``level`` from one side and leaves it, or stays, on the other."""
+    return bool(fit[0] <= level <= fit[-1] and fit[0] < fit[-1])
+
+
+def _crossing(x: np.ndarray, fit: np.ndarray, level: float) -> float:
     log_x = np.log(x)
     return math.exp((_first_reach(log_x, fit, level) + _last_reach(log_x, fit, level)) / 2)
 

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from touchstone.arrays import as_array_like, extremes, holds_data, namespace
+from touchstone.arrays import as_array_like, block_factor, extremes, holds_data, map_rows, namespace
 from touchstone.sketching.operator import checked_sizes
 
 Array = Any
+
+HASHES_PER_BLOCK = 1 << 15
+"""Items times functions evaluated at a time: passes over 256 KiB, within the cache of a core."""
 
 BITS = 31
 
@@ -61,13 +64,18 @@ class PolynomialHash:
 
     def keys_of(self, items: Array) -> Array:
         """``keys`` of ``checked_items``, which several calls then share."""
-        xp = namespace(items)
-        c = as_array_like(self.coefficients[:, :, None], items)
-        value = xp.broadcast_to(c[-1, ...], (c.shape[1], items.shape[0]))
-        for i in range(c.shape[0] - 2, -1, -1):
-            value = value * items + c[i, ...]  # below 2^62
+        coefficients = as_array_like(np.ascontiguousarray(self.coefficients.T), items)
+        block = max(1, HASHES_PER_BLOCK * block_factor(items) // max(1, items.shape[0]))
+        return map_rows(lambda c: self._keys(c, items), coefficients, block=block)
+
+    def _keys(self, c: Array, items: Array) -> Array:
+        """Those of the functions whose coefficients are the rows of ``c``."""
+        value = c[:, -1:]
+        for i in range(c.shape[1] - 2, -1, -1):
+            value = value * items + c[:, i : i + 1]  # below 2^62
             value = value - (value // PRIME) * PRIME  # what % gives, in half the time
-        return (value * self.buckets) >> BITS
+        keys = (value * self.buckets) >> BITS
+        return namespace(items).broadcast_to(keys, (c.shape[0], items.shape[0]))  # a constant, so far
 
 
 def checked_items(items: Array) -> Array:

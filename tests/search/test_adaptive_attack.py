@@ -236,7 +236,7 @@ def test_bad_arguments():
     for wrong in (lambda q: np.zeros(3), lambda q: np.zeros((2, 1, 1))):
         with pytest.raises(ValueError, match="answers of shape"):
             adaptive_attack(wrong, lambda q: 0.0, np.zeros((2, 2)), 5, move, rng)
-    for low, high in ((1, 0), (0, math.inf), (math.nan, 1), ([[0]], 1)):
+    for low, high in ((1, 0), (0, math.inf), (math.nan, 1), ([[0]], 1), (0, [[1]])):
         with pytest.raises(ValueError, match="low="):
             coordinate(low, high)
     for restart in (0, True, 1.5):

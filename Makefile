@@ -11,6 +11,7 @@ GPU     ?=
 PAPERS  ?=
 AGAINST ?= HEAD
 LAB     ?=
+SITE    ?=
 PYTEST  ?=
 
 VENV  := .venv
@@ -31,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:  ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' Makefile
-	@echo "  options: PROFILE=full|quick|gpu SEED=0 SEEDS=A..B JOBS=2 SCHEDULER=tcp://HOST:8786 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root PYTEST=-x"
+	@echo "  options: PROFILE=full|quick|gpu SEED=0 SEEDS=A..B JOBS=2 SCHEDULER=tcp://HOST:8786 PAPERS='SLUG ...' DEVICE=auto|cpu|cuda GPU=cuda12|cuda13 PYTHON=python3 LAB=--allow-root SITE=--strict PYTEST=-x"
 
 setup: $(READY)  ## make the environment in .venv (GPU=cuda12 or GPU=cuda13 adds CuPy)
 
@@ -74,7 +75,7 @@ lab: $(READY)  ## open JupyterLab on the notebooks (this machine only)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(LAB)
 
 site: $(READY)  ## render verdicts, findings, papers and figures to build/site/ (opens from the disk)
-	@$(BIN)/touchstone site --profile $(PROFILE)
+	@$(BIN)/touchstone site --profile $(PROFILE) $(SITE)
 
 bench: $(READY)  ## time the library beside its peers (wants PyTorch's CPU build in .venv)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || { echo "make: the peer is missing; install PyTorch (its CPU build is enough): $(BIN)/pip install torch" >&2; exit 1; }

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import re
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from touchstone.evidence import figures
 from touchstone.evidence.errors import FigureError
@@ -218,8 +221,15 @@ def test_long_findings_wrap_outside_formulas(study):
 def test_wrapping_keeps_every_word_and_the_width(title, inches):
     lines = figures._wrapped(title, inches).splitlines()
     assert " ".join(lines).split() == title.split()
-    for line in lines:
-        assert figures._inches(line) <= inches or len(line.split()) == 1
+    for line, below in itertools.zip_longest(lines, lines[1:]):
+        assert width(line) <= inches or len(line.split()) == 1
+        if below is not None:  # and no line ends before it has to
+            assert width(f"{line} {below.split()[0]}") > inches
+
+
+def width(text):
+    face = FontProperties(family="DejaVu Sans", weight="bold")
+    return TextPath((0, 0), text, size=figures.STYLE["axes.titlesize"], prop=face).get_extents().width / 72
 
 
 def test_stretched_signs_are_drawn_and_everything_else_stays_text(study):

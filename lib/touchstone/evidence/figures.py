@@ -289,14 +289,16 @@ def _wrapped(text: str, inches: float) -> str:
     lines: list[str] = []
     for word in whole.split(" "):
         longer = f"{lines[-1]} {word}" if lines else word
-        if lines and _inches(longer.replace("\0", " ")) <= inches:
+        if lines and _fits(longer.replace("\0", " "), inches):
             lines[-1] = longer
         else:
             lines.append(word)
     return "\n".join(lines).replace("\0", " ")
 
 
-def _inches(text: str) -> float:
-    """The width of ``text`` in the face and size of a title."""
+def _fits(text: str, inches: float) -> bool:
+    """Whether ``text`` is at most so wide in the face and size of a title."""
     face = FontProperties(family="DejaVu Sans", weight="bold")
-    return TextPath((0, 0), text, size=STYLE["axes.titlesize"], prop=face).get_extents().width / 72
+    path = TextPath((0, 0), text, size=STYLE["axes.titlesize"], prop=face)
+    # curves lie between their control points, and where these fit nobody has to find the curves' own ends
+    return np.ptp(path.vertices[:, 0]) <= 72 * inches or path.get_extents().width <= 72 * inches

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import shutil
@@ -57,14 +56,9 @@ def launched() -> Iterator[Any]:
     path = executable()
     from playwright.sync_api import sync_playwright
 
-    # one driver a process: a second one beside it is refused by Playwright
-    if not hasattr(sync_playwright, "running"):
-        sync_playwright.running = sync_playwright().start()
-        atexit.register(sync_playwright.running.stop)
-    chromium = sync_playwright.running.chromium.launch(executable_path=path, args=list(FLAGS))
-    try:
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=list(FLAGS))
         yield chromium
-    finally:
         chromium.close()
 
 

@@ -54,8 +54,9 @@ def site(built: tuple[Path, Any]) -> Path:
     return built[0]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    # closed before another file in this process opens one: Playwright allows no second one beside it
     with launched() as made:
         yield made
 

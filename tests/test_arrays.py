@@ -1,5 +1,6 @@
 """Namespaces, streams and what the standard lacks, on NumPy, strict, counting and shape-only arrays."""
 
+import time
 import types
 
 import array_api_compat.numpy as numpy_namespace
@@ -279,6 +280,24 @@ def test_map_rows_passes_errors_on():
     for workers in (1, 2):
         with pytest.raises(RuntimeError, match="in the block"):
             arrays.map_rows(fails, np.ones((9, 2)), block=2, workers=workers)
+
+
+@pytest.mark.parametrize("reduce", ["concatenate", "sum"])
+def test_after_an_error_no_other_block_is_begun(reduce):
+    begun = []
+
+    def fails(x):
+        begun.append(float(x[0, 0]))
+        if x[0, 0] == 3:
+            raise ArithmeticError("three")
+        time.sleep(0.002)  # lets the other thread in: on its own it might run through all blocks
+        return x
+
+    host = np.arange(1000.0)[:, None]
+    with pytest.raises(ArithmeticError, match="three"):
+        arrays.map_rows(fails, host, block=1, reduce=reduce, workers=2)
+    assert len(begun) < 50
+    assert sorted(begun) == list(range(len(begun)))
 
 
 @pytest.mark.parametrize(

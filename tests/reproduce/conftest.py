@@ -20,44 +20,18 @@ from touchstone.reproduce.plan import Planner, stamp_file, write_stamp
 from touchstone.reproduce.project import Project, Variant
 from touchstone.reproduce.register import read_register
 
+from ..ledger_entries import check_entry, ledger_entry
+
 MARK = "TOUCHSTONE_TEST_MARK"
 PARAMETERS = 'profile = "full"\nseed = 0\ndevice = "auto"'
 
 
 def check(name: str, verdict: str = "supported", **numbers: float) -> dict[str, Any]:
-    """One check as the schema of ledgers wants it."""
-    judged = verdict in ("supported", "refuted")
-    side = {"numbers": {}, "interval": None, "sentence": "too large"}
-    control = {"name": "broken", "rejected": judged, "outcome": "rejects" if judged else "accepts", **side}
-    reachable = verdict != "out_of_reach"
-    return {
-        "id": name,
-        "kind": "bound",
-        "says": "the claim",
-        "source": "Theorem 1",
-        "read_in": "theorem",
-        "rule": {"name": "RatioAtMost", "says": "at most 1", "why": "stated", "parameters": {}}
-        if reachable
-        else None,
-        "sizes": {},
-        "numbers": numbers,
-        "interval": None,
-        "limit": 1,
-        "control": [control] if reachable else [],
-        "trivial": None,
-        "vacuous": False,
-        "verdict": verdict,
-        "sentence": "found",
-        "reason": None if judged else "a reason",
-        "seen": None,
-        "caveats": [],
-    }
+    return check_entry(name, verdict, numbers=numbers)
 
 
 def ledger(slug: str, *checks: dict[str, Any], profile: str = "full", seed: int = 0) -> dict[str, Any]:
-    versions = dict.fromkeys(("python", "numpy", "scipy", "array-api-compat", "touchstone"), "1")
-    content = {"schema_version": 1, "slug": slug, "profile": profile, "seed": seed, "device": "cpu"}
-    return {**content, "versions": versions, "checks": list(checks or [check("c1")]), "figures": []}
+    return ledger_entry(slug, list(checks or [check("c1")]), profile=profile, seed=seed)
 
 
 def finish(slug: str, *checks: dict[str, Any]) -> str:

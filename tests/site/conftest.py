@@ -12,49 +12,31 @@ import pytest
 
 from touchstone.reproduce.project import Project
 
+from ..ledger_entries import check_entry, ledger_entry
+
 WIDE = [f"measurement-{number}" for number in range(8)]  # more than a phone is wide
 PARAMETERS = 'profile = "full"\nseed = 0\ndevice = "auto"'
 EVIL = "<script>document.title='broken in'</script><img src=x onerror=alert(1)>"
 
 
 def check(name: str, verdict: str = "supported", **changes: Any) -> dict[str, Any]:
-    """One check as the schema of ledgers wants it."""
-    judged = verdict in ("supported", "refuted")
-    side = {"numbers": {"ratio": 3.0}, "interval": None, "sentence": "the ratio is 3 (limit 1)"}
-    control = {
-        "name": "half the noise",
-        "rejected": judged,
-        "outcome": "rejects" if judged else "accepts",
-        **side,
-    }
-    reachable = verdict != "out_of_reach"
-    made = {
-        "id": name,
-        "kind": "bound",
-        "says": r"The error is at most $\epsilon\lVert V\rVert_\infty$.",
-        "source": "Theorem 1",
-        "read_in": "theorem",
-        "rule": {
-            "name": "RatioAtMost",
-            "says": "every ratio is at most 1",
-            "why": "as printed",
-            "parameters": {},
+    """A check with something to read in every field."""
+    made = check_entry(
+        name,
+        verdict,
+        says=r"The error is at most $\epsilon\lVert V\rVert_\infty$.",
+        sizes={"n": [16, 32]},
+        numbers={"ratio": 0.5},
+        sentence="The ratio is 0.5 (limit 1); the control is rejected.",
+    )
+    for control in made["control"]:
+        control |= {
+            "name": "half the noise",
+            "numbers": {"ratio": 3.0},
+            "sentence": "the ratio is 3 (limit 1)",
         }
-        if reachable
-        else None,
-        "sizes": {"n": [16, 32]},
-        "numbers": {"ratio": 0.5},
-        "interval": None,
-        "limit": 1,
-        "control": [control] if reachable else [],
-        "trivial": None,
-        "vacuous": False,
-        "verdict": verdict,
-        "sentence": "The ratio is 0.5 (limit 1); the control is rejected.",
-        "reason": None if judged else "a reason",
-        "seen": None,
-        "caveats": [],
-    }
+    if made["rule"]:
+        made["rule"] |= {"says": "every ratio is at most 1", "why": "as printed"}
     return made | changes
 
 
@@ -72,16 +54,7 @@ def figure(name: str, **changes: Any) -> dict[str, Any]:
 def ledger(
     slug: str, checks: list[dict[str, Any]], figures: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    versions = dict.fromkeys(("python", "numpy", "scipy", "array-api-compat", "touchstone"), "1")
-    head = {
-        "schema_version": 1,
-        "slug": slug,
-        "profile": "full",
-        "seed": 0,
-        "device": "cpu",
-        "versions": versions,
-    }
-    return {**head, "checks": checks, "figures": figures or []}
+    return ledger_entry(slug, checks, figures=figures or [])
 
 
 def svg(slug: str, name: str, title: str = "A title", alt: str = "Words for it") -> str:

@@ -62,8 +62,6 @@ if __name__ == "__main__":
     die_with_parent()
     # A copy of the standard error: IPython puts the original aside, and a crash report would go with it.
     faulthandler.enable(os.fdopen(os.dup(2), "w"))
-    # jsonschema compiles a grammar for international web addresses whenever it can, a second of every start.
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     if os.name != "nt":
         open_no_port()
     from ipykernel import kernelapp

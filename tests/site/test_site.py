@@ -170,6 +170,16 @@ def test_mathematics_is_drawn(site: Path, tab: Window) -> None:
     assert any("Touchstone Math" in family for family in families)
 
 
+def test_a_file_that_is_missing_is_noticed(tab: Window, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<img src="_static/touchstone.svg" alt="missing"><script src="gone.js"></script>')
+    tab.open(page)
+    for name in ("touchstone.svg", "gone.js"):
+        assert any(name in error and "ERR_FILE_NOT_FOUND" in error for error in tab.errors)
+    with pytest.raises(AssertionError):
+        tab.assert_clean()
+
+
 class TestVerdicts:
     @pytest.fixture
     def page(self, site: Path, tab: Window) -> Iterator[Any]:
